@@ -1,0 +1,1 @@
+"""ContextNet speech recognition for Keras 3."""

@@ -1,0 +1,1 @@
+"""Building blocks, each usable alone in any Keras model."""

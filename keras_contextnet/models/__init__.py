@@ -1,0 +1,1 @@
+"""Encoder, predictor, joiner, and ContextNet, the model that puts them together."""
