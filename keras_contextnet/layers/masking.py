@@ -1,0 +1,51 @@
+"""Masks that say which frames of a padded batch are real.
+
+A mask is a boolean tensor (batch, time), true where a frame belongs to the utterance. It comes from
+lengths, never from zeros in the data: silence is data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+
+def mask_from_length(length: Any, size: Any) -> Any:
+    """Returns the mask (batch, size) of utterances of the given lengths (batch,)."""
+    positions = ops.expand_dims(ops.arange(size, dtype="int32"), 0)  # (1, size)
+    return positions < ops.expand_dims(ops.cast(length, "int32"), 1)
+
+
+def length_from_mask(mask: Any) -> Any:
+    """Returns the lengths (batch,), int32, of a mask (batch, time)."""
+    return ops.sum(ops.cast(mask, "int32"), axis=1)
+
+
+def zero_padding(inputs: Any, mask: Any | None) -> Any:
+    """Sets the frames outside the mask to zero; inputs (batch, time, channels)."""
+    if mask is None:
+        return inputs
+    return ops.where(ops.expand_dims(mask, -1), inputs, ops.zeros((), dtype=inputs.dtype))
+
+
+def stride_mask(mask: Any | None, strides: int) -> Any | None:
+    """Returns the mask of every `strides`-th frame, (batch, ceil(time / strides))."""
+    if mask is None or strides == 1:
+        return mask
+    return mask[:, ::strides]
+
+
+def stride_length(length: Any, strides: int) -> Any:
+    """Returns how many frames are left of `length` when every `strides`-th is kept."""
+    return None if length is None else (length + strides - 1) // strides
+
+
+def check_sequence(layer: str, shape: tuple[int | None, ...]) -> None:
+    """Raises a ValueError unless `shape` is (batch, time, channels) with known channels."""
+    if len(shape) != 3 or shape[-1] is None:
+        raise ValueError(
+            f"{layer} expects inputs of shape (batch, time, channels) with a known number of "
+            f"channels. Received: shape={tuple(shape)}. Add the missing axis with "
+            "`keras.ops.expand_dims`, or give `keras.Input` its last dimension."
+        )
