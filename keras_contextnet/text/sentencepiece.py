@@ -1,0 +1,179 @@
+"""SentencePiece word pieces: eager by sentencepiece, in the graph by tensorflow-text."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from keras_contextnet.text.tokenizer import Tokenizer, require_text
+
+if TYPE_CHECKING:
+    import sentencepiece
+    import tensorflow as tf
+
+ASSET = "vocabulary.spm"
+
+
+@keras.saving.register_keras_serializable(package="keras_contextnet")
+class SentencePieceTokenizer(Tokenizer):
+    """Tokenizes text into the pieces of a SentencePiece model, with the model's own ids.
+
+    The model also normalises the text (upper to lower case, for instance) as it was trained to.
+    Characters it does not know become its unknown piece, which decodes to `" ⁇ "`.
+
+    Args:
+        model: Path of a SentencePiece model (`.spm`, `.model`), or its contents as `bytes`. `None`
+            leaves the tokenizer without a vocabulary until `load_assets`.
+
+    Raises:
+        FileNotFoundError: If there is no file at `model`.
+        ValueError: If `model` is not a SentencePiece model.
+
+    Reference:
+        Kudo and Richardson, 2018, SentencePiece, https://arxiv.org/abs/1808.06226
+
+    Example:
+
+    ```python
+    from keras_contextnet.text import english_tokenizer
+
+    tokenizer = english_tokenizer()  # a SentencePieceTokenizer
+    ids = tokenizer.encode("Hello, world!")
+    assert tokenizer.decode(ids) == "hello world"
+    assert tokenizer.vocabulary_size == 1023
+    ```
+    """
+
+    def __init__(self, model: str | os.PathLike[str] | bytes | None = None) -> None:
+        self._proto: bytes | None = None
+        self._processor: sentencepiece.SentencePieceProcessor | None = None
+        self._graph_tokenizer: Any = None
+        if isinstance(model, bytes):
+            self._set_proto(model, "the bytes given as `model`")
+        elif model is not None:
+            self._set_proto(_read_model(Path(model)), str(model))
+
+    def _set_proto(self, proto: bytes, source: str) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        processor = SentencePieceProcessor()
+        try:
+            # An empty proto parses, and only fails later.
+            loaded = bool(proto) and processor.LoadFromSerializedProto(proto)
+        except (RuntimeError, OSError):
+            loaded = False
+        if not loaded or processor.GetPieceSize() == 0:
+            raise ValueError(
+                "Expected `model` to be a SentencePiece model, as train_sentencepiece or "
+                f"spm_train write. Received: {source}, which is not one."
+            )
+        self._proto, self._processor, self._graph_tokenizer = proto, processor, None
+
+    @property
+    def _loaded(self) -> sentencepiece.SentencePieceProcessor:
+        if self._processor is None:
+            raise ValueError(
+                "This SentencePieceTokenizer has no vocabulary yet. Give it a model, or call "
+                "load_assets(folder)."
+            )
+        return self._processor
+
+    @property
+    def pieces(self) -> list[str]:
+        """The pieces as SentencePiece writes them: `▁` stands for a space."""
+        return self._loaded.IdToPiece(list(range(self.vocabulary_size)))
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of pieces, the blank not counted."""
+        return self._loaded.GetPieceSize()
+
+    def encode(self, text: str) -> list[int]:
+        """Returns the ids of the pieces of `text`.
+
+        Args:
+            text: The text, a `str`.
+
+        Returns:
+            A list of ids in `[0, vocabulary_size)`.
+        """
+        require_text(text)
+        return self._loaded.EncodeAsIds(text)
+
+    def _decode(self, ids: list[int]) -> str:
+        return self._loaded.DecodeIds(ids)
+
+    def encode_tensor(self, strings: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encodes texts inside a TensorFlow graph; see `Tokenizer.encode_tensor`.
+
+        The ids are those of `encode`.
+
+        Raises:
+            ImportError: If tensorflow-text is not installed (it has no wheels for Windows).
+        """
+        import tensorflow as tf
+
+        if self._graph_tokenizer is None:
+            # Outside of the graph being traced, so that every graph can use the same resource.
+            with tf.init_scope():
+                self._graph_tokenizer = _tensorflow_text().SentencepieceTokenizer(
+                    model=self._loaded.serialized_model_proto()
+                )
+        tokens = self._graph_tokenizer.tokenize(strings)  # (batch, ragged U)
+        return tokens.to_tensor(0), tf.cast(tokens.row_lengths(), tf.int32)
+
+    def get_config(self, with_assets: bool = True) -> dict[str, Any]:
+        """Returns `{"proto": ...}`: the model in base64, or `None` where it is kept as an asset."""
+        keep = with_assets and self._proto is not None
+        return {"proto": base64.b64encode(self._proto).decode("ascii") if keep else None}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SentencePieceTokenizer:
+        """Returns the tokenizer that `get_config` described."""
+        proto = config["proto"]
+        return cls(None if proto is None else base64.b64decode(proto))
+
+    def save_assets(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the model to `vocabulary.spm` in `folder`, which is made if need be."""
+        proto = self._loaded.serialized_model_proto()
+        path = Path(folder) / ASSET
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{ASSET}.{os.getpid()}")
+        temporary.write_bytes(proto)
+        os.replace(temporary, path)
+
+    def load_assets(self, folder: str | os.PathLike[str]) -> None:
+        """Reads the model that `save_assets` wrote to `folder`."""
+        path = Path(folder) / ASSET
+        self._set_proto(_read_model(path), str(path))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"proto": self._proto}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["proto"])
+
+
+def _read_model(path: Path) -> bytes:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected a SentencePiece model file. Received: {path}, which is "
+            f"{'a folder' if path.is_dir() else 'missing'}."
+        )
+    return path.read_bytes()
+
+
+def _tensorflow_text() -> Any:
+    try:
+        import tensorflow_text
+    except ImportError as error:
+        raise ImportError(
+            "SentencePieceTokenizer.encode_tensor needs tensorflow-text of the installed "
+            'TensorFlow\'s version: pip install "tensorflow-text" (there is none for Windows). '
+            "encode(text), outside of the graph, gives the same ids without it."
+        ) from error
+    return tensorflow_text
