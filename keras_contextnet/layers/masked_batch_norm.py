@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.layers.masking import check_sequence
+from keras_contextnet.layers.masking import check_sequence, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -81,10 +81,10 @@ class MaskedBatchNormalization(keras.layers.Layer):
     def _moments(self, x: Any, mask: Any | None) -> tuple[Any, Any]:
         if mask is None:
             return ops.moments(x, axes=(0, 1))
-        weights = ops.expand_dims(ops.cast(mask, "float32"), -1)  # (batch, time, 1)
-        count = ops.maximum(ops.sum(weights), 1.0)
-        mean = ops.sum(x * weights, axis=(0, 1)) / count
-        variance = ops.sum(ops.square(x - mean) * weights, axis=(0, 1)) / count
+        # Zeroed, not weighted with 0: what padding holds may be infinite or become so when squared.
+        count = ops.maximum(ops.sum(ops.cast(mask, "float32")), 1.0)
+        mean = ops.sum(zero_padding(x, mask), axis=(0, 1)) / count
+        variance = ops.sum(zero_padding(ops.square(x - mean), mask), axis=(0, 1)) / count
         return mean, variance
 
     def _update_moving(self, moving: Any, batch: Any) -> None:

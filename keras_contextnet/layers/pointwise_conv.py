@@ -8,7 +8,12 @@ import keras
 from keras import ops
 
 from keras_contextnet.layers.masked_batch_norm import MaskedBatchNormalization
-from keras_contextnet.layers.masking import stride_length, stride_mask
+from keras_contextnet.layers.masking import (
+    check_sequence,
+    stride_length,
+    stride_mask,
+    zero_padding,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -44,6 +49,7 @@ class PointwiseConvNorm(keras.layers.Layer):
         )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        check_sequence(type(self).__name__, input_shape)
         self.kernel = self.add_weight(
             name="kernel",
             shape=(input_shape[-1], self.filters),
@@ -52,8 +58,10 @@ class PointwiseConvNorm(keras.layers.Layer):
         self.batch_norm.build((*input_shape[:-1], self.filters))
 
     def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
-        x = ops.matmul(inputs[:, :: self.strides], self.kernel)
-        return self.batch_norm(x, mask=stride_mask(mask, self.strides), training=training)
+        mask = stride_mask(mask, self.strides)
+        x = zero_padding(inputs[:, :: self.strides], mask)  # (batch, ceil(time / strides), in)
+        x = ops.matmul(x, self.kernel)  # (batch, ceil(time / strides), filters)
+        return self.batch_norm(x, mask=mask, training=training)
 
     def compute_mask(self, inputs: Any, mask: Any | None = None) -> Any | None:
         return stride_mask(mask, self.strides)
