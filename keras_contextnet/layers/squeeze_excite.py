@@ -117,9 +117,7 @@ class SqueezeExcite1D(keras.layers.Layer):
             return ops.sum(x, axis=1, keepdims=True)
         future = 0 if self.causal else self.context // 2
         past = self.context - 1 - future
-        # The sum over frames t - past .. t + future is a difference of two running sums.
-        running = ops.cumsum(ops.pad(x, ((0, 0), (past + 1, future), (0, 0))), axis=1)
-        return running[:, self.context :] - running[:, : -self.context]
+        return _window_sum(ops.pad(x, ((0, 0), (past, future), (0, 0))), self.context)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
@@ -133,6 +131,25 @@ class SqueezeExcite1D(keras.layers.Layer):
             "context": self.context,
             "causal": self.causal,
         }
+
+
+def _window_sum(x: Any, frames: int) -> Any:
+    """Sums `frames` neighbours: (batch, time, channels) to (batch, time - frames + 1, channels).
+
+    Windows of 1, 2, 4, ... frames are sums of two shorter ones, and those in the binary form of
+    `frames` are laid end to end. A difference of running sums would take fewer additions, but its
+    rounding errors grow with the utterance.
+    """
+    total, covered, size = 0.0, 0, 1
+    while size <= frames:
+        if frames & size:
+            after = frames - covered - size
+            total = total + x[:, covered : -after or None]
+            covered += size
+        size *= 2
+        if size <= frames:
+            x = x[:, : -(size // 2)] + x[:, size // 2 :]  # sums of `size` frames
+    return total
 
 
 def _check_window(context: Any, causal: bool) -> None:
