@@ -132,9 +132,9 @@ class LogMelSpectrogram(keras.layers.Layer):
         # which every backend and LiteRT have, in place of a gather.
         hops_per_window = -(-self.window // self.hop)
         before = self.window // 2
-        after = (frames + hops_per_window - 1) * self.hop - samples - before
+        after = frames * self.hop - samples + max(0, (hops_per_window - 1) * self.hop - before)
+        x = ops.pad(x, ((0, 0), (before, after)))
         # A hop that is longer than half the window can leave samples that no frame reaches.
-        x = ops.pad(x, ((0, 0), (before, ops.maximum(after, 0))))
         x = x[:, : (frames + hops_per_window - 1) * self.hop]
         hops = ops.reshape(x, (ops.shape(x)[0], frames + hops_per_window - 1, self.hop))
         windows = ops.concatenate(
