@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.layers.masking import length_from_mask
+from keras_contextnet.layers.masking import check_sequence, length_from_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -36,7 +36,8 @@ class SpecAugment(keras.layers.Layer):
         A tensor of the input's shape.
 
     Raises:
-        ValueError: for negative counts or widths, or a `time_ratio` outside [0, 1].
+        ValueError: for negative counts or widths, a `time_ratio` outside [0, 1], or an input
+            that is not (batch, frames, bands).
 
     Example:
 
@@ -85,6 +86,9 @@ class SpecAugment(keras.layers.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        check_sequence(type(self).__name__, input_shape)
 
     def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
         if not training:
