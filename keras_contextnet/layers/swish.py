@@ -18,6 +18,10 @@ class Swish(keras.layers.Layer):
         learn_beta: bool. Whether `beta` is a trainable scalar that starts at the given value.
         **kwargs: of `keras.layers.Layer`.
 
+    Call arguments:
+        inputs: tensor of any shape.
+        mask: optional boolean tensor, passed on; it changes nothing.
+
     Returns:
         A tensor of the input's shape and of the layer's compute dtype.
 
@@ -50,7 +54,7 @@ class Swish(keras.layers.Layer):
         else:
             self.beta = self.initial_beta
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, mask: Any | None = None) -> Any:
         if not self.learn_beta and self.initial_beta == 1.0:
             return ops.silu(inputs)
         return inputs * ops.sigmoid(ops.cast(self.beta, inputs.dtype) * inputs)
