@@ -1,1 +1,20 @@
 """ContextNet speech recognition for Keras 3."""
+
+from keras_contextnet import data, decoding, layers, losses, models, text
+from keras_contextnet.models import ContextNet, ContextNetEncoder, Joiner, Predictor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ContextNet",
+    "ContextNetEncoder",
+    "Joiner",
+    "Predictor",
+    "__version__",
+    "data",
+    "decoding",
+    "layers",
+    "losses",
+    "models",
+    "text",
+]

@@ -1,0 +1,277 @@
+"""ContextNet: front end, encoder, predictor and joiner in one Keras model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_contextnet.decoding.greedy import greedy_decode
+from keras_contextnet.layers import LogMelSpectrogram
+from keras_contextnet.layers.masking import length_from_mask, mask_from_length
+from keras_contextnet.losses import RNNTLoss
+from keras_contextnet.models.presets import PRESETS
+
+
+@keras.saving.register_keras_serializable(package="keras_contextnet")
+class ContextNet(keras.Model):
+    """The ContextNet transducer: speech in, token ids out.
+
+    Inputs `x` are a dict of `audio` (batch, samples) and `audio_length` (batch,), in samples, or of
+    `features` (batch, frames, bands) and `features_length` (batch,), in frames; a bare tensor of
+    rank 2 or 3 is audio or features without padding. Targets `y` are a dict of `tokens` (batch, U)
+    and `token_length` (batch,). `keras_contextnet.data.make_dataset` yields such pairs.
+
+    Without a `loss` in `compile()` the model trains with `RNNTLoss` and its own blank. Metrics get
+    token ids padded with -1: those of `y`, and the greedy transcript; they are computed in
+    `evaluate` and validation, not in training steps.
+
+    Args:
+        encoder: `ContextNetEncoder`, or any Keras model or layer with its attributes.
+        predictor: `Predictor`. Its blank is the model's.
+        joiner: `Joiner`.
+        frontend: layer from audio to features; a `LogMelSpectrogram` if None.
+        augmenter: optional layer on the features while training, such as `SpecAugment`.
+        tokenizer: optional `keras_contextnet.text.Tokenizer`, needed for text.
+        max_symbols_per_frame: int. Tokens that greedy decoding may emit in one encoder frame.
+        l2: float. Weight of the squared norm of all trainable weights in the loss; the paper's
+            is 1e-6.
+        **kwargs: of `keras.Model`.
+
+    Returns:
+        In a call, a dict: `encoder_output` (batch, T, channels), `frame_length` (batch,) and, unless
+        training, the greedy `tokens` (batch, N), -1 where a row has ended, and `token_length`.
+
+    Raises:
+        ValueError: where the parts' sizes do not fit each other.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_contextnet as kc
+
+    model = kc.ContextNet(
+        encoder=kc.ContextNetEncoder(blocks=[{"filters": 16, "num_convs": 1, "strides": 2}]),
+        predictor=kc.Predictor(vocabulary_size=28, embedding_size=16, units=16),
+        joiner=kc.Joiner(vocabulary_size=28, units=16),
+        tokenizer=kc.text.CharacterTokenizer(),
+    )
+    audio = np.random.default_rng(0).normal(size=(2, 16000)).astype("float32")
+    y = {"tokens": np.array([[1, 2], [3, 0]]), "token_length": np.array([2, 1])}
+    model.compile(optimizer="adam")
+    model.fit(audio, y, epochs=1, verbose=0)
+    print(type(model.transcribe(audio[0])))  # <class 'str'>
+    ```
+
+    Source: ContextNet (arXiv 2005.03191), section 2.
+    """
+
+    presets = {name: preset.description for name, preset in PRESETS.items()}
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        predictor: keras.layers.Layer,
+        joiner: keras.layers.Layer,
+        frontend: keras.layers.Layer | None = None,
+        augmenter: keras.layers.Layer | None = None,
+        tokenizer: Any = None,
+        max_symbols_per_frame: int = 10,
+        l2: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if frontend is None:
+            frontend = LogMelSpectrogram(num_bands=encoder.num_features, name="frontend")
+        _check_sizes(encoder, predictor, joiner, frontend, tokenizer)
+        self.frontend = frontend
+        self.augmenter = augmenter
+        self.encoder = encoder
+        self.predictor = predictor
+        self.joiner = joiner
+        self.tokenizer = tokenizer
+        self.max_symbols_per_frame = max_symbols_per_frame
+        self.l2 = l2
+        self._build_parts()
+
+    def _build_parts(self) -> None:
+        """Creates every weight now, so that a model can be saved or loaded before its first call."""
+        if not self.predictor.built:
+            self.predictor.build((None, None))
+        if not self.joiner.built:
+            self.joiner.build(
+                (None, None, self.encoder.output_channels), (None, None, self.predictor.units)
+            )
+        self.built = True
+
+    @property
+    def blank_id(self) -> int:
+        """The token id that means "move on to the next frame"."""
+        return self.predictor.blank_id
+
+    def call(self, inputs: Any, training: bool = False) -> dict[str, Any]:
+        features, mask = self.extract_features(inputs)
+        if training and self.augmenter is not None:
+            features = self.augmenter(features, mask=mask, training=True)
+        encoder_output = self.encoder(features, mask=mask, training=training)
+        outputs = {
+            "encoder_output": encoder_output,  # (batch, T, channels)
+            "frame_length": self.encoder.output_length(length_from_mask(mask)),
+        }
+        if not training:
+            outputs["tokens"], outputs["token_length"] = greedy_decode(
+                encoder_output,
+                outputs["frame_length"],
+                self.predictor,
+                self.joiner,
+                self.max_symbols_per_frame,
+            )
+        return outputs
+
+    def extract_features(self, inputs: Any) -> tuple[Any, Any]:
+        """Returns the features (batch, frames, bands) of model inputs, and their mask."""
+        if not isinstance(inputs, dict):
+            inputs = {"audio" if len(inputs.shape) == 2 else "features": inputs}
+        kind = "audio" if "audio" in inputs else "features"
+        if kind not in inputs:
+            raise ValueError(
+                'Expected model inputs with a key "audio" or "features". '
+                f"Received: keys {sorted(inputs)}"
+            )
+        x = ops.convert_to_tensor(inputs[kind])
+        batch, size = ops.shape(x)[0], ops.shape(x)[1]
+        length = inputs.get(f"{kind}_length")
+        if length is None:
+            length = ops.broadcast_to(size, (batch,))
+        mask = mask_from_length(ops.reshape(length, (-1,)), size)
+        if kind == "features":
+            return x, mask
+        return self.frontend(x, mask=mask), self.frontend.compute_mask(x, mask)
+
+    def lattice(self, encoder_output: Any, tokens: Any, training: bool = False) -> Any:
+        """Returns the logits (batch, T, U + 1, vocabulary) of `tokens` (batch, U)."""
+        return self.joiner(encoder_output, self.predictor(tokens, training=training))
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        if not isinstance(y, dict) or not {"tokens", "token_length"} <= set(y):
+            raise ValueError(
+                'Expected targets `y` to be a dict of "tokens" (batch, U) and "token_length" '
+                f"(batch,). Received: {sorted(y) if isinstance(y, dict) else type(y).__name__}"
+            )
+        logits = self.lattice(y_pred["encoder_output"], y["tokens"], training=training)
+        loss = self.loss if self.loss is not None else RNNTLoss(self.blank_id)
+        total = loss(
+            {"tokens": y["tokens"], "token_length": ops.reshape(y["token_length"], (-1,))},
+            {"logits": logits, "frame_length": y_pred["frame_length"]},
+            sample_weight,
+        )
+        for regularisation in self.losses:
+            total = total + regularisation
+        if self.l2:
+            squares = [ops.sum(ops.square(weight)) for weight in self.trainable_variables]
+            total = total + self.l2 * sum(squares)
+        return total
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        if "tokens" not in y_pred:
+            return {self._loss_tracker.name: self._loss_tracker.result()}
+        mask = mask_from_length(ops.reshape(y["token_length"], (-1,)), ops.shape(y["tokens"])[1])
+        tokens = ops.where(mask, ops.cast(y["tokens"], "int32"), -1)
+        return super().compute_metrics(x, tokens, y_pred["tokens"], sample_weight)
+
+    def transcribe(self, audio: Any, **kwargs: Any) -> str | list[str]:
+        """Returns the text of an audio file or waveform, or the texts of a list of them.
+
+        See `keras_contextnet.decoding.transcribe.transcribe` for the arguments and errors.
+        """
+        from keras_contextnet.decoding.transcribe import transcribe
+
+        return transcribe(self, audio, **kwargs)
+
+    def export(self, filepath: str | Path, format: str = "tf_saved_model", **kwargs: Any) -> None:
+        """Writes a model that runs without this package: waveform in, token ids and count out.
+
+        Args:
+            filepath: where to; a folder for a SavedModel, a `.tflite` file for LiteRT.
+            format: "tf_saved_model" or "litert".
+            **kwargs: of `keras_contextnet.export.export_saved_model` and `export_litert`.
+
+        Raises:
+            ValueError: for another format.
+        """
+        from keras_contextnet.export import export_model
+
+        export_model(self, filepath, format, **kwargs)
+
+    @classmethod
+    def from_preset(
+        cls, preset: str | Path, load_weights: bool | None = None, **overrides: Any
+    ) -> ContextNet:
+        """Loads a model: see `keras_contextnet.models.presets.load_preset`."""
+        from keras_contextnet.models.presets import load_preset
+
+        return load_preset(preset, load_weights, **overrides)
+
+    def save_to_preset(self, folder: str | Path) -> None:
+        """Writes the model as a folder: see `keras_contextnet.models.presets.save_preset`."""
+        from keras_contextnet.models.presets import save_preset
+
+        save_preset(self, folder)
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "encoder": serialize(self.encoder),
+            "predictor": serialize(self.predictor),
+            "joiner": serialize(self.joiner),
+            "frontend": serialize(self.frontend),
+            "augmenter": serialize(self.augmenter),
+            "tokenizer": serialize(self.tokenizer),
+            "max_symbols_per_frame": self.max_symbols_per_frame,
+            "l2": self.l2,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ContextNet:
+        parts = ("encoder", "predictor", "joiner", "frontend", "augmenter", "tokenizer")
+        deserialize = keras.saving.deserialize_keras_object
+        built = {
+            part: deserialize(config[part], custom_objects=custom_objects)
+            for part in parts
+            if isinstance(config.get(part), dict)
+        }
+        return cls(**{**config, **built})
+
+
+def _check_sizes(encoder: Any, predictor: Any, joiner: Any, frontend: Any, tokenizer: Any) -> None:
+    if predictor.vocabulary_size != joiner.vocabulary_size:
+        raise ValueError(
+            "Expected `predictor` and `joiner` to have the same vocabulary_size. Received: "
+            f"{predictor.vocabulary_size} and {joiner.vocabulary_size}"
+        )
+    bands = getattr(frontend, "num_bands", encoder.num_features)
+    if bands != encoder.num_features:
+        raise ValueError(
+            f"Expected a `frontend` of {encoder.num_features} bands, the encoder's num_features. "
+            f"Received: num_bands={bands}"
+        )
+    if tokenizer is not None and tokenizer.vocabulary_size + 1 != joiner.vocabulary_size:
+        raise ValueError(
+            f"Expected a `tokenizer` of {joiner.vocabulary_size - 1} pieces: the model has "
+            f"{joiner.vocabulary_size} outputs, one of which is the blank. Received: a tokenizer "
+            f"of {tokenizer.vocabulary_size}. Build predictor and joiner with "
+            f"vocabulary_size={tokenizer.vocabulary_size + 1}."
+        )

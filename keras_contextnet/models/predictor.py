@@ -1,0 +1,150 @@
+"""The predictor: what the transducer has written so far, as one vector a token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_contextnet")
+class Predictor(keras.layers.Layer):
+    """Embedding and LSTM over the tokens so far: the transducer's language side.
+
+    The sequence starts with the blank, so that U tokens give U + 1 outputs: output `u` has read
+    the first `u` tokens.
+
+    Args:
+        vocabulary_size: int. Token ids, the blank included.
+        embedding_size: int.
+        units: int. Width of the LSTM.
+        blank_id: int. The id that starts every sequence; the last one if None.
+        dropout: float in [0, 1). Dropout of the embeddings.
+        variational_noise: float. Standard deviation of the Gaussian noise that is added to every
+            weight of the predictor while training, drawn anew for each batch.
+        seed: optional int, for the noise.
+        **kwargs: of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: int tensor (batch, U), token ids; padding may hold any valid id, since no output
+            looks at a later token.
+        training: bool. For dropout and variational noise.
+
+    Returns:
+        A tensor (batch, U + 1, units).
+
+    Raises:
+        ValueError: for a `blank_id` outside the vocabulary.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_contextnet
+
+    predictor = keras_contextnet.Predictor(vocabulary_size=28, embedding_size=16, units=32)
+    print(predictor(np.array([[3, 1, 4]])).shape)  # (1, 4, 32)
+
+    output, state = predictor.step(np.array([3]), predictor.initial_state(1))
+    print(output.shape)  # (1, 32)
+    ```
+
+    Source: ContextNet (arXiv 2005.03191), section 2.1; Graves, arXiv 1211.3711. One LSTM layer of
+    640 is the paper's; the embedding's width is inferred from the published sizes. Variational
+    noise: Graves, "Practical Variational Inference for Neural Networks", 2011.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding_size: int = 512,
+        units: int = 640,
+        blank_id: int | None = None,
+        dropout: float = 0.0,
+        variational_noise: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.embedding_size = embedding_size
+        self.units = units
+        self.blank_id = vocabulary_size - 1 if blank_id is None else blank_id
+        if not 0 <= self.blank_id < vocabulary_size:
+            raise ValueError(
+                f"Expected `blank_id` in [0, {vocabulary_size}). Received: blank_id={blank_id}"
+            )
+        self.dropout_rate = dropout
+        self.variational_noise = variational_noise
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.embedding = keras.layers.Embedding(
+            vocabulary_size, embedding_size, dtype=self.dtype_policy, name="embedding"
+        )
+        self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
+        self.lstm = keras.layers.LSTM(
+            units, return_sequences=True, dtype=self.dtype_policy, name="lstm"
+        )
+
+    def build(self, input_shape: tuple[int | None, ...] = (None, None)) -> None:
+        self.embedding.build((None, None))
+        self.dropout.build((None, None, self.embedding_size))
+        self.lstm.build((None, None, self.embedding_size))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if training and self.variational_noise:
+            with keras.StatelessScope(state_mapping=self._noisy_weights()):
+                return self._read(inputs, training=False)
+        return self._read(inputs, training)
+
+    def _read(self, tokens: Any, training: bool) -> Any:
+        tokens = ops.cast(tokens, "int32")
+        start = ops.full((ops.shape(tokens)[0], 1), self.blank_id, dtype="int32")
+        tokens = ops.concatenate([start, tokens], axis=1)  # (batch, U + 1)
+        embedded = self.dropout(self.embedding(tokens), training=training)
+        return self.lstm(embedded)  # (batch, U + 1, units)
+
+    def _noisy_weights(self) -> list[tuple[keras.Variable, Any]]:
+        return [
+            (
+                weight,
+                weight
+                + self.variational_noise
+                * keras.random.normal(weight.shape, dtype=weight.dtype, seed=self.seed_generator),
+            )
+            for weight in self.trainable_variables
+        ]
+
+    def initial_state(self, batch_size: Any) -> list[Any]:
+        """Returns the LSTM's state before any token: two zero tensors (batch, units)."""
+        return [ops.zeros((batch_size, self.units), dtype=self.compute_dtype) for _ in range(2)]
+
+    def step(self, token: Any, state: list[Any]) -> tuple[Any, list[Any]]:
+        """Reads one token.
+
+        Args:
+            token: int tensor (batch,). The blank starts a sequence.
+            state: two tensors (batch, units), from `initial_state` or the step before.
+
+        Returns:
+            The output (batch, units) and the new state.
+        """
+        output, state = self.lstm.cell(self.embedding(token), state)
+        return output, list(state)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        tokens = input_shape[1]
+        return (input_shape[0], None if tokens is None else tokens + 1, self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "embedding_size": self.embedding_size,
+            "units": self.units,
+            "blank_id": self.blank_id,
+            "dropout": self.dropout_rate,
+            "variational_noise": self.variational_noise,
+            "seed": self.seed,
+        }

@@ -1,0 +1,278 @@
+"""The presets, and the folder a model is shared as.
+
+A preset folder is laid out as KerasHub's are:
+
+    config.json           the model, by keras.saving.serialize_keras_object
+    metadata.json         versions, parameter count, date
+    model.weights.h5      the weights
+    tokenizer.json        the tokenizer
+    assets/tokenizer/     the tokenizer's own files
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+if TYPE_CHECKING:
+    from keras_contextnet.models.contextnet import ContextNet
+
+HUB_SCHEME = "hf://"
+CONFIG, METADATA, WEIGHTS, TOKENIZER = (
+    "config.json",
+    "metadata.json",
+    "model.weights.h5",
+    "tokenizer.json",
+)
+TOKENIZER_ASSETS = Path("assets") / "tokenizer"
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A configuration of the paper: a width factor and a line about it."""
+
+    alpha: float
+    description: str
+
+
+PRESETS = {
+    "small": Preset(0.5, "The paper's ContextNet-S: alpha 0.5, 10.9 M parameters, no weights."),
+    "medium": Preset(1.0, "The paper's ContextNet-M: alpha 1, 31.7 M parameters, no weights."),
+    "large": Preset(2.0, "The paper's ContextNet-L: alpha 2, 113.3 M parameters, no weights."),
+}
+
+
+def load_preset(
+    preset: str | Path, load_weights: bool | None = None, **overrides: Any
+) -> ContextNet:
+    """Loads a model by the name of a preset, from a preset folder, or from the Hugging Face Hub.
+
+    Args:
+        preset: a key of `ContextNet.presets`, the path of a folder that `save_to_preset` wrote, or
+            `"hf://user/model"`.
+        load_weights: bool or None. True asks for weights and fails without them, False leaves the
+            weights random, None loads them where there are any and says so where not.
+        **overrides: arguments of `ContextNet` in place of the preset's (`tokenizer`, `augmenter`,
+            `l2`, ...), and `dtype`, a Keras dtype policy for all parts. A preset without weights
+            takes the vocabulary of another `tokenizer`.
+
+    Returns:
+        A `ContextNet`.
+
+    Raises:
+        ValueError: for an unknown preset, a broken one, or `load_weights=True` without weights.
+        ImportError: for `hf://` without huggingface-hub (extra `hub`).
+
+    Example:
+
+    ```python
+    import keras_contextnet
+
+    model = keras_contextnet.ContextNet.from_preset("small", load_weights=False)
+    print(model.count_params())
+    ```
+    """
+    if str(preset) in PRESETS:
+        return _build_preset(str(preset), load_weights, overrides)
+    folder = _download(preset) if str(preset).startswith(HUB_SCHEME) else Path(preset)
+    if not folder.is_dir():
+        raise ValueError(
+            f"Expected `preset` to be one of {sorted(PRESETS)}, a folder written by "
+            f'`save_to_preset`, or "hf://user/model". Received: preset={str(preset)!r}'
+        )
+    return _load_folder(folder, load_weights, overrides)
+
+
+def save_preset(model: ContextNet, folder: str | Path) -> None:
+    """Writes a model as a preset folder, which `from_preset` reads.
+
+    The folder is written beside its place and moved there when it is whole; a preset that was
+    there before is replaced.
+
+    Args:
+        model: `ContextNet`.
+        folder: where to; a folder that holds something else is left alone.
+
+    Raises:
+        FileExistsError: where `folder` exists and is not a preset.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / CONFIG).is_file() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"Expected `folder` to be new, empty or a preset. Received: {folder}, which holds "
+            "other files. Choose another folder."
+        )
+    with _new_folder(folder) as new:
+        config = keras.saving.serialize_keras_object(model)
+        config["config"]["tokenizer"] = None
+        config.pop("compile_config", None)
+        _write_json(new / CONFIG, config)
+        _write_json(new / METADATA, _metadata(model))
+        if model.tokenizer is not None:
+            _save_tokenizer(model.tokenizer, new)
+        model.save_weights(new / WEIGHTS)
+
+
+def _build_preset(name: str, load_weights: bool | None, overrides: dict[str, Any]) -> ContextNet:
+    from keras_contextnet.layers import LogMelSpectrogram, SpecAugment
+    from keras_contextnet.models.contextnet import ContextNet
+    from keras_contextnet.models.encoder import ContextNetEncoder
+    from keras_contextnet.models.joiner import Joiner
+    from keras_contextnet.models.predictor import Predictor
+    from keras_contextnet.text import english_tokenizer
+
+    if load_weights:
+        raise ValueError(
+            f"The preset {name!r} has no trained weights, but load_weights=True. Leave "
+            "`load_weights` out and train the model with `fit`, or load a folder that holds weights."
+        )
+    if load_weights is None:
+        warnings.warn(
+            f"The preset {name!r} has no trained weights: they are random. Train it with `fit`, or "
+            "pass load_weights=False if that is what you want.",
+            stacklevel=4,
+        )
+    alpha, dtype = PRESETS[name].alpha, overrides.pop("dtype", None)
+    tokenizer = overrides.pop("tokenizer", None) or english_tokenizer()
+    vocabulary_size = tokenizer.vocabulary_size + 1
+    parts = {
+        "encoder": lambda: ContextNetEncoder(alpha=alpha, dtype=dtype, name="encoder"),
+        "predictor": lambda: Predictor(vocabulary_size, dtype=dtype, name="predictor"),
+        "joiner": lambda: Joiner(
+            vocabulary_size, units=round(640 * alpha), dtype=dtype, name="joiner"
+        ),
+        "frontend": lambda: LogMelSpectrogram(dtype=dtype, name="frontend"),
+        "augmenter": lambda: SpecAugment(dtype=dtype, name="augmenter"),
+    }
+    parts = {part: make() for part, make in parts.items() if part not in overrides}
+    return ContextNet(
+        **{"name": f"contextnet_{name}", "dtype": dtype, "tokenizer": tokenizer},
+        **parts,
+        **overrides,
+    )
+
+
+def _load_folder(
+    folder: Path, load_weights: bool | None, overrides: dict[str, Any]
+) -> ContextNet:
+    config = _read_json(folder / CONFIG)
+    if overrides.get("dtype") is not None:
+        policy = keras.dtype_policies.serialize(keras.dtype_policies.get(overrides.pop("dtype")))
+        config = _with_dtype(config, policy)
+    if "tokenizer" not in overrides and (folder / TOKENIZER).is_file():
+        overrides["tokenizer"] = _load_tokenizer(folder)
+    serialized = {
+        name: keras.saving.serialize_keras_object(value) for name, value in overrides.items()
+    }
+    config["config"].update(serialized)
+    model = keras.saving.deserialize_keras_object(config)
+    if load_weights is not False:
+        _load_weights(model, folder / WEIGHTS, required=bool(load_weights))
+    return model
+
+
+def _load_weights(model: ContextNet, path: Path, required: bool) -> None:
+    if not path.is_file():
+        if required:
+            raise ValueError(f"Expected weights at {path}, since load_weights=True. None are there.")
+        warnings.warn(f"{path} is missing: the model's weights are random.", stacklevel=5)
+        return
+    try:
+        model.load_weights(path)
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"Expected {path} to hold the weights of this model. It is truncated, corrupt, or of "
+            f"another model: {error}"
+        ) from error
+
+
+def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    config = keras.saving.serialize_keras_object(tokenizer)
+    config["config"] = tokenizer.get_config(with_assets=False)
+    _write_json(folder / TOKENIZER, config)
+    (folder / TOKENIZER_ASSETS).mkdir(parents=True)
+    tokenizer.save_assets(folder / TOKENIZER_ASSETS)
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    tokenizer = keras.saving.deserialize_keras_object(_read_json(folder / TOKENIZER))
+    if (folder / TOKENIZER_ASSETS).is_dir():
+        tokenizer.load_assets(folder / TOKENIZER_ASSETS)
+    return tokenizer
+
+
+def _metadata(model: ContextNet) -> dict[str, Any]:
+    from keras_contextnet import __version__
+
+    return {
+        "keras_version": keras.version(),
+        "keras_contextnet_version": __version__,
+        "parameter_count": model.count_params(),
+        "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
+    }
+
+
+def _with_dtype(config: Any, policy: Any) -> Any:
+    """Replaces every `dtype` of a nested config; seed generators have one that is no policy."""
+    if isinstance(config, list):
+        return [_with_dtype(value, policy) for value in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: policy if key == "dtype" else _with_dtype(value, policy)
+        for key, value in config.items()
+    }
+
+
+def _download(preset: str | Path) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ImportError(
+            f"Loading {preset} needs huggingface-hub. Install it with "
+            '`pip install "keras-contextnet[hub]"`.'
+        ) from error
+    return Path(snapshot_download(str(preset).removeprefix(HUB_SCHEME)))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"Expected {path} to be a JSON file of a preset folder: {error}"
+        ) from error
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Yields a new folder that takes the place of `folder` when the block ends without error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield new
+        new.chmod(0o755)
+        if folder.exists():
+            old = new.with_name(new.name + "-old")
+            os.replace(folder, old)
+            os.replace(new, folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(new, folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
