@@ -70,7 +70,8 @@ def greedy_decode(
         active = frame < frame_length  # (batch,)
         here = ops.take(frames_in_rows, first_frame + ops.minimum(frame, frames - 1), axis=0)
         logits = joiner.join(here, predicted[0])  # (batch, vocabulary)
-        best = ops.cast(ops.argmax(logits, axis=-1), "int32")
+        # top_k, since the argmax of Keras takes bitwise ops that LiteRT does not have.
+        best = ops.cast(ops.squeeze(ops.top_k(logits, k=1)[1], axis=-1), "int32")
         emits = ops.logical_and(active, best != predictor.blank_id)
 
         write = ops.logical_and(ops.expand_dims(emits, 1), positions == ops.expand_dims(count, 1))
