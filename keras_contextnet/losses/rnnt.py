@@ -1,0 +1,211 @@
+"""The RNN transducer loss, as a function and as a Keras loss."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_contextnet.losses.arc_log_probs import arc_log_probs
+from keras_contextnet.losses.arguments import check_shapes, check_values, resolve_blank
+from keras_contextnet.losses.lattice import lattice_cost
+
+
+def rnnt_loss(
+    target: Any,
+    output: Any,
+    target_length: Any,
+    output_length: Any,
+    blank_id: int = 0,
+    fastemit_lambda: float = 0.0,
+) -> Any:
+    """RNN transducer loss: the negative log-likelihood of each target.
+
+    The probability of a target is the sum over all its alignments, each the product of one softmax
+    entry per label and one blank per frame (Graves 2012, arXiv 1211.3711). `output` holds logits;
+    the softmax is part of the loss. All arithmetic is done in float32, or in float64 for float64
+    logits; the gradient has the dtype of `output`.
+
+    Neither the values of `output` past an utterance's lengths nor those of `target` past its
+    length matter, not even NaN.
+
+    Args:
+        target: Integer tensor (batch, U), the labels without blanks.
+        output: Float tensor (batch, T, U + 1, vocabulary), logits: entry (t, u) scores what comes
+            at frame t once u labels have been emitted.
+        target_length: Integer tensor (batch,), labels of each utterance, 0 to U.
+        output_length: Integer tensor (batch,), frames of each utterance, 0 to T.
+        blank_id: Integer, the vocabulary index of the blank. Negative ones count from the end, so
+            -1 is the last.
+        fastemit_lambda: Float, 0 or more. The gradient through label emissions is multiplied by
+            one plus this, so that labels come out earlier (FastEmit, Yu et al. 2021,
+            arXiv 2010.11148, equation 9). The value of the loss stays the likelihood's.
+
+    Returns:
+        Float tensor (batch,), float64 for float64 logits and float32 for all others. An utterance
+        of no frames costs 0 if it has no labels. A target without any possible alignment (labels
+        but no frames, or logits of minus infinity on every path) costs infinity. Both have a
+        gradient of zero.
+
+    Raises:
+        ValueError: On a wrong rank, a `target` whose length does not fit `output`, or a `blank_id`
+            outside the vocabulary; and on lengths outside the tensors or labels that are outside
+            the vocabulary or equal the blank, where their values are known (in eager execution).
+            Inside a compiled graph such an utterance costs NaN.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_contextnet.losses import rnnt_loss
+
+    loss = rnnt_loss(
+        target=np.array([[3, 1], [2, 0]]),
+        output=np.zeros((2, 4, 3, 5), "float32"),
+        target_length=np.array([2, 1]),
+        output_length=np.array([4, 3]),
+        blank_id=4,
+    )
+    ```
+    """
+    output = ops.convert_to_tensor(output)
+    target = ops.cast(target, "int32")
+    target_length = ops.cast(target_length, "int32")
+    output_length = ops.cast(output_length, "int32")
+    check_shapes(target, output, target_length, output_length)
+    _, frames, columns, vocabulary = ops.shape(output)
+    blank_id = resolve_blank(blank_id, vocabulary)
+    if fastemit_lambda < 0:
+        raise ValueError(
+            f"`fastemit_lambda` has to be 0 or more. Received: fastemit_lambda={fastemit_lambda}"
+        )
+    check_values(target, target_length, output_length, output.shape[1], vocabulary, blank_id)
+
+    is_label = ops.arange(columns - 1, dtype="int32")[None] < target_length[:, None]  # (batch, U)
+    wrong = (target < 0) | (target >= vocabulary) | ops.equal(target, blank_id)
+    legal = ops.logical_not(ops.any(ops.logical_and(is_label, wrong), axis=1))
+    legal &= (target_length >= 0) & (target_length < columns)
+    legal &= (output_length >= 0) & (output_length <= frames)
+
+    # One more column, for the lattice's last one, whose label arc does not exist. The blank is
+    # the one entry that is always there.
+    target = ops.where(ops.logical_and(is_label, ops.logical_not(wrong)), target, blank_id)
+    no_label = ops.full_like(target_length, blank_id)[:, None]
+    target = ops.concatenate([target, no_label], axis=1)  # (batch, U + 1)
+    blank_log_prob, label_log_prob = arc_log_probs(output, target, blank_id)
+    cost = lattice_cost(
+        blank_log_prob, label_log_prob, output_length, target_length, fastemit_lambda
+    )
+    return ops.where(legal, cost, float("nan"))
+
+
+@keras.saving.register_keras_serializable(package="keras_contextnet")
+class RNNTLoss(keras.losses.Loss):
+    """RNN transducer loss as a Keras loss; see `rnnt_loss`.
+
+    `y_true` is either a dictionary of `"tokens"` (batch, U) and `"token_length"` (batch,), or
+    a tensor of tokens (batch, U) alone, whose negative entries at the end of a row are padding.
+
+    `y_pred` is either a dictionary of `"logits"` (batch, T, U + 1, vocabulary) and
+    `"frame_length"` (batch,), or the logits alone. Logits alone are T frames long, unless they
+    carry a Keras mask (batch, T), whose true entries at the start of a row are the frames.
+
+    Args:
+        blank_id: Integer, the vocabulary index of the blank; -1 is the last.
+        fastemit_lambda: Float, 0 or more. FastEmit regularisation of the gradient.
+        reduction: String or None, as for any Keras loss.
+        name: String.
+        dtype: Dtype of the reduced loss. The lattice is always computed in float32 or better, and
+            logits are taken in the dtype they have.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_contextnet.losses import RNNTLoss
+
+    loss = RNNTLoss(blank_id=-1)
+    value = loss(
+        {"tokens": np.array([[3, 1], [2, 0]]), "token_length": np.array([2, 1])},
+        {"logits": np.zeros((2, 4, 3, 5), "float32"), "frame_length": np.array([4, 3])},
+    )
+    ```
+    """
+
+    def __init__(
+        self,
+        blank_id: int = 0,
+        fastemit_lambda: float = 0.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "rnnt_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.blank_id = blank_id
+        self.fastemit_lambda = fastemit_lambda
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        # Keras's own casts both arguments to one float dtype, which would round tokens and copy
+        # the logits, and takes a mask for one of losses. So only the costs are given to it.
+        with keras.name_scope(self.name):
+            costs = self.call(y_true, y_pred)
+            reduce = _Reduction(reduction=self.reduction, dtype=self.dtype)
+            return reduce(costs, costs, sample_weight=sample_weight)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Costs (batch,), before reduction."""
+        target, target_length = _tokens_and_length(y_true)
+        logits, output_length = _logits_and_length(y_pred)
+        return rnnt_loss(
+            target,
+            logits,
+            target_length,
+            output_length,
+            blank_id=self.blank_id,
+            fastemit_lambda=self.fastemit_lambda,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        config = super().get_config()
+        return {
+            **config,
+            "blank_id": self.blank_id,
+            "fastemit_lambda": self.fastemit_lambda,
+            "dtype": self.dtype,
+        }
+
+
+class _Reduction(keras.losses.Loss):
+    """Keras's weighting and reduction of losses that are already there."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return y_pred
+
+
+def _tokens_and_length(y_true: Any) -> tuple[Any, Any]:
+    """Tokens (batch, U) and their count (batch,)."""
+    if isinstance(y_true, dict):
+        _check_keys("y_true", y_true, ("tokens", "token_length"))
+        return y_true["tokens"], y_true["token_length"]
+    tokens = ops.convert_to_tensor(y_true)
+    return tokens, ops.sum(ops.cast(tokens >= 0, "int32"), axis=-1)
+
+
+def _logits_and_length(y_pred: Any) -> tuple[Any, Any]:
+    """Logits (batch, T, U + 1, vocabulary) and their frames (batch,)."""
+    if isinstance(y_pred, dict):
+        _check_keys("y_pred", y_pred, ("logits", "frame_length"))
+        return y_pred["logits"], y_pred["frame_length"]
+    mask = getattr(y_pred, "_keras_mask", None)
+    logits = ops.convert_to_tensor(y_pred)
+    if mask is not None:
+        return logits, ops.sum(ops.cast(mask, "int32"), axis=-1)
+    return logits, ops.full(ops.shape(logits)[:1], ops.shape(logits)[1], dtype="int32")
+
+
+def _check_keys(name: str, value: dict[str, Any], keys: tuple[str, str]) -> None:
+    if not set(keys) <= set(value):
+        raise ValueError(
+            f"`{name}` as a dictionary has to have the keys {list(keys)}. "
+            f"Received: keys {list(value)}"
+        )
