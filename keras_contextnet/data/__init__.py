@@ -1,1 +1,21 @@
 """Audio files, manifests and tf.data pipelines."""
+
+from keras_contextnet.data.audio import AudioError, audio_duration, check_waveform, load_audio
+from keras_contextnet.data.graph_audio import load_audio_tensor
+from keras_contextnet.data.librispeech import read_librispeech
+from keras_contextnet.data.manifest import ManifestError, Utterance, read_manifest, write_manifest
+from keras_contextnet.data.pipeline import make_dataset
+
+__all__ = [
+    "AudioError",
+    "ManifestError",
+    "Utterance",
+    "audio_duration",
+    "check_waveform",
+    "load_audio",
+    "load_audio_tensor",
+    "make_dataset",
+    "read_librispeech",
+    "read_manifest",
+    "write_manifest",
+]
