@@ -64,8 +64,9 @@ def lattice_cost(
         _, frames, columns = ops.shape(blank_log_prob)
         blank, label = _join_at_one_end(blank_log_prob, label_log_prob, frame_length, label_length)
         cost, log_odds = _scan_forward(_skew(blank), _skew(label))
-        possible = ops.logical_not(cost >= IMPOSSIBLE_COST)  # a NaN cost stays NaN
-        cost = ops.where(possible, cost, float("inf"))
+        # Never negated: TensorFlow turns "not >=" into "<", which is another thing for NaN.
+        impossible = cost >= IMPOSSIBLE_COST
+        cost = ops.where(impossible, float("inf"), cost)
 
         def gradient(*args: Any, upstream: Any = None) -> Any:
             if upstream is None:
@@ -74,9 +75,8 @@ def lattice_cost(
             by_blank = _unskew(by_blank, frames + 1)[:, :frames]  # (batch, T, U + 1)
             by_label = _unskew(by_label, frames + 1)[:, :frames]
             inside = _inside(frames, columns, frame_length, label_length)
-            inside = ops.logical_and(inside, possible[:, None, None])
-            upstream = ops.cast(upstream, cost.dtype)[:, None, None]
             zero = ops.zeros((), cost.dtype)
+            upstream = ops.where(impossible, zero, ops.cast(upstream, cost.dtype))[:, None, None]
             by_blank = ops.where(inside, -upstream * by_blank, zero)
             by_label = ops.where(inside, -upstream * (1.0 + fastemit_lambda) * by_label, zero)
             return by_blank, by_label
