@@ -31,7 +31,7 @@ def read_texts(path: Path) -> Iterator[str]:
     with opener(path, "rt", encoding="utf-8") as file:
         contents = file.read()
     if path.suffix == ".jsonl":
-        yield from (json.loads(line)["text"] for line in contents.splitlines() if line.strip())
+        yield from (json.loads(line)["text"] for line in contents.split("\n") if line.strip())
         return
     # Without blank lines, every line is a text of its own.
     separator = r"\n\s*\n" if re.search(r"\n\s*\n", contents.strip()) else r"\n"

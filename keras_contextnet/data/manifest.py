@@ -68,7 +68,8 @@ def read_manifest(path: str | os.PathLike[str], split: str | None = None) -> lis
         )
     utterances = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(), which also splits at characters that JSON strings may hold as they are.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise ManifestError(f"Expected JSON lines in UTF-8. Received: {path} ({error}).") from error
     for number, line in enumerate(lines, start=1):
