@@ -8,27 +8,36 @@ import keras
 from keras import ops
 
 
-def depthwise_conv(inputs: Any, kernel: Any, strides: int = 1) -> Any:
-    """Convolves each channel with its own filter, without padding.
+def depthwise_conv(inputs: Any, kernel: Any, strides: int = 1, before: int = 0) -> Any:
+    """Convolves each channel with its own filter; output i looks at inputs from i * strides - before.
+
+    The padding is explicit: what a framework calls "same" depends on the length once there are
+    strides.
 
     Args:
         inputs: tensor (batch, time, channels).
         kernel: tensor (taps, channels).
         strides: int, frames. Distance between the frames that are computed.
+        before: int, frames. Zeros before the first frame; `taps - 1 - before` follow the last.
 
     Returns:
-        A tensor (batch, (time - taps) // strides + 1, channels).
+        A tensor (batch, ceil(time / strides), channels).
     """
+    taps, channels = kernel.shape
+    after = taps - 1 - before
+    symmetric = strides == 1 and before == after
+    if not symmetric or keras.backend.backend() == "jax":
+        inputs = ops.pad(inputs, ((0, 0), (before, after), (0, 0)))
     if keras.backend.backend() == "jax":
         return _shifted_sums(inputs, kernel, strides)
-    taps, channels = kernel.shape
     # (taps, 1) over (batch, time, 1, channels) keeps channels contiguous for the CPU kernels, which
     # makes it faster than the (1, taps) form that a 1-D layer would use.
     outputs = ops.depthwise_conv(
         ops.expand_dims(inputs, 2),
         ops.reshape(kernel, (taps, 1, channels, 1)),
         strides=strides,
-        padding="valid",
+        # The same zeros without a padded copy of the input.
+        padding="same" if symmetric else "valid",
     )
     return ops.squeeze(outputs, axis=2)
 

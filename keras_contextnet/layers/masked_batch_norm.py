@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.layers.masking import check_sequence, zero_padding
+from keras_contextnet.layers.masking import check_sequence
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -16,7 +16,7 @@ class MaskedBatchNormalization(keras.layers.Layer):
 
     The statistics are taken in float32 over every frame inside the mask, so that padding moves
     neither the batch's normalisation nor the moving averages. Frames outside the mask are
-    transformed like the others; whoever reads them next masks them.
+    transformed like the others, but carry no gradient; whoever reads them next masks them.
 
     Args:
         momentum: float in [0, 1). Weight of the past in the moving averages.
@@ -69,23 +69,19 @@ class MaskedBatchNormalization(keras.layers.Layer):
 
     def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
         x = ops.cast(inputs, "float32")
+        # Custom gradients take tensors; adding 0 makes one of a variable on every backend.
+        gamma, beta = self.gamma + 0.0, self.beta + 0.0
         if training and self.trainable:
-            mean, variance = self._moments(x, mask)
+            mean, variance, count = _moments(ops.stop_gradient(x), mask)
             self._update_moving(self.moving_mean, mean)
             self._update_moving(self.moving_variance, variance)
+            weights = ops.ones((1, 1, 1)) if mask is None else _as_weights(mask)
+            deviation = ops.sqrt(variance + self.epsilon)
+            x = _normalize_by_batch(x, gamma, beta, mean, deviation, weights, count)
         else:
-            mean, variance = ops.convert_to_tensor(self.moving_mean), self.moving_variance
-        scale = self.gamma * ops.rsqrt(variance + self.epsilon)  # (channels,)
-        return ops.cast(x * scale + (self.beta - mean * scale), self.compute_dtype)
-
-    def _moments(self, x: Any, mask: Any | None) -> tuple[Any, Any]:
-        if mask is None:
-            return ops.moments(x, axes=(0, 1))
-        # Zeroed, not weighted with 0: what padding holds may be infinite or become so when squared.
-        count = ops.maximum(ops.sum(ops.cast(mask, "float32")), 1.0)
-        mean = ops.sum(zero_padding(x, mask), axis=(0, 1)) / count
-        variance = ops.sum(zero_padding(ops.square(x - mean), mask), axis=(0, 1)) / count
-        return mean, variance
+            scale = gamma * ops.rsqrt(self.moving_variance + self.epsilon)  # (channels,)
+            x = x * scale + (beta - self.moving_mean * scale)
+        return ops.cast(x, self.compute_dtype)
 
     def _update_moving(self, moving: Any, batch: Any) -> None:
         moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
@@ -95,3 +91,49 @@ class MaskedBatchNormalization(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+
+
+def _as_weights(mask: Any) -> Any:
+    return ops.expand_dims(ops.cast(mask, "float32"), -1)  # (batch, time, 1)
+
+
+def _moments(x: Any, mask: Any | None) -> tuple[Any, Any, Any]:
+    """Returns mean and variance (channels,) of the real frames, and the number of those."""
+    if mask is None:
+        mean, variance = ops.moments(x, axes=(0, 1))
+        return mean, variance, ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
+    count = ops.maximum(ops.sum(ops.cast(mask, "float32")), 1.0)
+    real = ops.expand_dims(mask, -1)
+    # Selected, not weighted with 0: what padding holds may be infinite or become so when squared.
+    mean = ops.sum(ops.where(real, x, 0.0), axis=(0, 1)) / count
+    variance = ops.sum(ops.where(real, ops.square(x - mean), 0.0), axis=(0, 1)) / count
+    return mean, variance, count
+
+
+@ops.custom_gradient
+def _normalize_by_batch(
+    x: Any, gamma: Any, beta: Any, mean: Any, deviation: Any, weights: Any, count: Any
+) -> tuple[Any, Any]:
+    """Normalises by moments that are functions of x; their share is in x's gradient.
+
+    Written out, the gradient keeps x alone for the backward pass and takes a third of the
+    operations that differentiating the moments takes. Frames of weight 0 have none.
+    """
+    scale = gamma / deviation  # (channels,)
+    outputs = x * scale + (beta - mean * scale)
+
+    def gradient(*args: Any, upstream: Any = None) -> tuple[Any, ...]:
+        upstream = args[0] if upstream is None else upstream
+        upstream = ops.where(weights > 0, upstream, 0.0)
+        normalized = ops.where(weights > 0, (x - mean) / deviation, 0.0)
+        beta_gradient = ops.sum(upstream, axis=(0, 1))
+        gamma_gradient = ops.sum(upstream * normalized, axis=(0, 1))
+        through_moments = (beta_gradient + normalized * gamma_gradient) * (weights / count)
+        return (
+            (upstream - through_moments) * scale,
+            gamma_gradient,
+            beta_gradient,
+            *(ops.zeros_like(constant) for constant in (mean, deviation, weights, count)),
+        )
+
+    return outputs, gradient

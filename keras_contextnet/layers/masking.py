@@ -26,7 +26,21 @@ def zero_padding(inputs: Any, mask: Any | None) -> Any:
     """Sets the frames outside the mask to zero; inputs (batch, time, channels)."""
     if mask is None:
         return inputs
-    return ops.where(ops.expand_dims(mask, -1), inputs, ops.zeros((), dtype=inputs.dtype))
+    return _select_frames(inputs, ops.cast(ops.expand_dims(mask, -1), inputs.dtype))
+
+
+@ops.custom_gradient
+def _select_frames(inputs: Any, weights: Any) -> tuple[Any, Any]:
+    """Keeps frames of weight 1; a selection, since a product would keep NaN in the padding."""
+
+    def select(x: Any) -> Any:
+        return ops.where(weights > 0, x, ops.zeros((), dtype=x.dtype))
+
+    def gradient(*args: Any, upstream: Any = None) -> tuple[Any, Any]:
+        upstream = args[0] if upstream is None else upstream
+        return select(upstream), ops.zeros_like(weights)
+
+    return select(inputs), gradient
 
 
 def stride_mask(mask: Any | None, strides: int) -> Any | None:

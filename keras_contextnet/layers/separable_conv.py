@@ -140,10 +140,8 @@ class SeparableConvBlock(keras.layers.Layer):
 
     def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
         before = self.kernel_size - 1 if self.padding == "causal" else (self.kernel_size - 1) // 2
-        after = self.kernel_size - 1 - before
         x = zero_padding(inputs, mask)
-        x = ops.pad(x, ((0, 0), (before, after), (0, 0)))  # (batch, time + kernel_size - 1, in)
-        x = depthwise_conv(x, self.depthwise_kernel, self.strides)  # (batch, ceil(time / s), in)
+        x = depthwise_conv(x, self.depthwise_kernel, self.strides, before)
         x = ops.matmul(x, self.pointwise_kernel)  # (batch, ceil(time / s), filters)
         if self.batch_norm is None:
             x = x + self.bias
