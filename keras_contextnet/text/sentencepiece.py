@@ -51,7 +51,6 @@ class SentencePieceTokenizer(Tokenizer):
     def __init__(self, model: str | os.PathLike[str] | bytes | None = None) -> None:
         self._proto: bytes | None = None
         self._processor: sentencepiece.SentencePieceProcessor | None = None
-        self._graph_tokenizer: Any = None
         if isinstance(model, bytes):
             self._set_proto(model, "the bytes given as `model`")
         elif model is not None:
@@ -71,7 +70,7 @@ class SentencePieceTokenizer(Tokenizer):
                 "Expected `model` to be a SentencePiece model, as train_sentencepiece or "
                 f"spm_train write. Received: {source}, which is not one."
             )
-        self._proto, self._processor, self._graph_tokenizer = proto, processor, None
+        self._proto, self._processor = proto, processor
 
     @property
     def _loaded(self) -> sentencepiece.SentencePieceProcessor:
@@ -117,13 +116,12 @@ class SentencePieceTokenizer(Tokenizer):
         """
         import tensorflow as tf
 
-        if self._graph_tokenizer is None:
-            # Outside of the graph being traced, so that every graph can use the same resource.
-            with tf.init_scope():
-                self._graph_tokenizer = _tensorflow_text().SentencepieceTokenizer(
-                    model=self._loaded.serialized_model_proto()
-                )
-        tokens = self._graph_tokenizer.tokenize(strings)  # (batch, ragged U)
+        # Made anew in every graph, not kept: TensorFlow's kernel cache owns an eager one, and
+        # tf.random.set_seed empties that cache.
+        tokenizer = _tensorflow_text().SentencepieceTokenizer(
+            model=self._loaded.serialized_model_proto()
+        )
+        tokens = tokenizer.tokenize(strings)  # (batch, ragged U)
         return tokens.to_tensor(0), tf.cast(tokens.row_lengths(), tf.int32)
 
     def get_config(self, with_assets: bool = True) -> dict[str, Any]:

@@ -80,6 +80,22 @@ def test_encode_tensor_in_a_pipeline(tokenizer):
     assert ids == tokenizer.encode_batch(TEXTS)
 
 
+@needs_tensorflow_text
+def test_encode_tensor_survives_a_new_seed(tokenizer):
+    texts = tf.constant(TEXTS)
+    encode = tf.function(tokenizer.encode_tensor)
+    dataset = tf.data.Dataset.from_tensors(texts).repeat(2).map(tokenizer.encode_tensor)
+    iterator = iter(dataset)
+    expected = encode(texts)[0].numpy()
+    np.testing.assert_array_equal(next(iterator)[0], expected)
+    keras.utils.set_random_seed(0)  # empties TensorFlow's kernel cache
+    tf.random.set_seed(0)  # as Keras does where TensorFlow is the backend
+    np.testing.assert_array_equal(next(iterator)[0], expected)
+    np.testing.assert_array_equal(next(iter(dataset))[0], expected)
+    np.testing.assert_array_equal(encode(texts)[0], expected)
+    np.testing.assert_array_equal(tokenizer.encode_tensor(texts)[0], expected)
+
+
 def test_encode_tensor_without_tensorflow_text(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)
     with pytest.raises(ImportError, match='pip install "tensorflow-text"'):
