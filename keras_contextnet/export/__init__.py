@@ -1,1 +1,8 @@
-"""Export to SavedModel and LiteRT."""
+"""From a trained model to files that run without this package."""
+
+from keras_contextnet.export.export import export_model
+from keras_contextnet.export.litert import export_litert
+from keras_contextnet.export.operators import litert_operators
+from keras_contextnet.export.saved_model import export_saved_model
+
+__all__ = ["export_litert", "export_model", "export_saved_model", "litert_operators"]

@@ -1,0 +1,116 @@
+"""Do Keras, SavedModel and LiteRT give the same token ids? Counts the utterances that agree.
+
+    python benchmarks/export_agreement.py small examples/audio/manifest.jsonl --batch-size 1 8
+    python benchmarks/export_agreement.py my_preset_folder dev.jsonl --split dev --batch-size 1 8
+
+The reference is Keras, one utterance at a time. A preset without weights gets random ones, drawn with
+--seed, and a blank that is as likely as --blank-bias makes it, so that tokens and blanks mix.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+import keras_contextnet
+from keras_contextnet.data import load_audio, read_manifest
+
+Transcribe = Callable[[np.ndarray, np.ndarray], dict]
+
+
+def main() -> None:
+    arguments = _parse()
+    keras.utils.set_random_seed(arguments.seed)
+    model = keras_contextnet.ContextNet.from_preset(arguments.preset)
+    if arguments.blank_bias is not None:
+        bias = np.array(model.joiner.output_projection.bias)
+        bias[model.blank_id] += arguments.blank_bias
+        model.joiner.output_projection.bias.assign(bias)
+    utterances = read_manifest(arguments.manifest, split=arguments.split)[: arguments.limit]
+    waveforms = [load_audio(u.audio) for u in utterances]
+
+    runtimes = {"Keras": _keras(model), **_exported(model)}
+    reference = list(_decode(runtimes["Keras"], waveforms, 1))
+    counts = [len(tokens) for tokens in reference]
+    seconds = sum(map(len, waveforms)) / 16000
+    print(f"{len(waveforms)} utterances, {seconds:.0f} s, {sum(counts)} tokens of Keras alone")
+    for batch_size in arguments.batch_size:
+        for name, transcribe in runtimes.items():
+            start = time.perf_counter()
+            decoded = list(_decode(transcribe, waveforms, batch_size))
+            took = time.perf_counter() - start
+            differ = [
+                utterance.id
+                for utterance, a, b in zip(utterances, reference, decoded, strict=True)
+                if a != b
+            ]
+            print(
+                f"batch {batch_size}, {name}: {len(decoded) - len(differ)} of {len(decoded)} agree"
+                f" ({took:.0f} s){': not ' + ', '.join(differ) if differ else ''}",
+                flush=True,
+            )
+
+
+def _keras(model: keras_contextnet.ContextNet) -> Transcribe:
+    def transcribe(audio: np.ndarray, audio_length: np.ndarray) -> dict:
+        return model.predict_on_batch({"audio": audio, "audio_length": audio_length})
+
+    return transcribe
+
+
+def _exported(model: keras_contextnet.ContextNet) -> dict[str, Transcribe]:
+    folder = Path(tempfile.mkdtemp())
+    model.export(folder / "saved_model", format="tf_saved_model")
+    model.export(folder / "asr.tflite", format="litert")
+    loaded = tf.saved_model.load(str(folder / "saved_model"))
+    signature = loaded.signatures["transcribe"]
+    interpreter = Interpreter(str(folder / "asr.tflite"), num_threads=1)
+
+    def saved_model(audio: np.ndarray, audio_length: np.ndarray) -> dict:
+        outputs = signature(audio=tf.constant(audio), audio_length=tf.constant(audio_length))
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    saved_model.keep_alive = loaded
+    runner = interpreter.get_signature_runner("transcribe")
+    return {
+        "SavedModel": saved_model,
+        "LiteRT": lambda audio, audio_length: runner(audio=audio, audio_length=audio_length),
+    }
+
+
+def _decode(
+    transcribe: Transcribe, waveforms: list[np.ndarray], batch_size: int
+) -> Iterator[list[int]]:
+    for start in range(0, len(waveforms), batch_size):
+        batch = waveforms[start : start + batch_size]
+        audio_length = np.array([len(waveform) for waveform in batch], np.int32)
+        audio = np.zeros((len(batch), audio_length.max()), np.float32)
+        for row, waveform in zip(audio, batch, strict=True):
+            row[: len(waveform)] = waveform
+        outputs = transcribe(audio, audio_length)
+        for row, count in zip(outputs["tokens"], outputs["token_length"], strict=True):
+            yield row[:count].tolist()
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("preset", help="a preset's name or folder")
+    parser.add_argument("manifest", help="a JSON-lines manifest")
+    parser.add_argument("--split", help="only utterances of this split")
+    parser.add_argument("--limit", type=int, help="only the first so many utterances")
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--blank-bias", type=float, help="added to the blank's logit")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

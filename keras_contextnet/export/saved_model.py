@@ -1,0 +1,133 @@
+"""Export to a TensorFlow SavedModel."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from keras_contextnet.atomic_write import new_folder
+
+if TYPE_CHECKING:
+    from keras_contextnet.models import ContextNet
+
+SIGNATURE = "transcribe"
+
+
+def export_saved_model(model: ContextNet, folder: str | os.PathLike[str]) -> None:
+    """Writes a SavedModel that turns waveforms into token ids.
+
+    Its signature `transcribe`, which is `serving_default` too, takes `audio`, float32
+    (batch, samples) in [-1, 1], and `audio_length`, int32 (batch,) in samples; batch and samples may
+    be any. It gives `tokens`, int32 (batch, N), -1 where a row has ended, and `token_length`, int32
+    (batch,): the ids that the model itself gives.
+
+    The folder is written beside its place and moved there when it is whole; a SavedModel that was
+    there before is replaced.
+
+    Args:
+        model: `ContextNet`.
+        folder: where to; one that holds anything but a SavedModel is left alone.
+
+    Raises:
+        RuntimeError: under another Keras backend than TensorFlow.
+        FileExistsError: where `folder` exists and is not a SavedModel.
+
+    Example:
+
+    ```python
+    import tempfile
+
+    import numpy as np
+    import tensorflow as tf
+
+    import keras_contextnet as kc
+    from keras_contextnet.export import export_saved_model
+
+    model = kc.ContextNet(
+        encoder=kc.ContextNetEncoder(blocks=[{"filters": 16, "num_convs": 1, "strides": 2}]),
+        predictor=kc.Predictor(vocabulary_size=28, embedding_size=16, units=16),
+        joiner=kc.Joiner(vocabulary_size=28, units=16),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        export_saved_model(model, f"{folder}/asr")
+        loaded = tf.saved_model.load(f"{folder}/asr")
+        transcribe = loaded.signatures["transcribe"]
+        audio = np.zeros((1, 16000), "float32")
+        outputs = transcribe(audio=tf.constant(audio), audio_length=tf.constant([16000]))
+        print(sorted(outputs))  # ['token_length', 'tokens']
+    ```
+    """
+    require_tensorflow()
+    folder = Path(folder)
+    _refuse_other_files(folder)
+    import tensorflow as tf
+
+    signature = _transcribe_function(model)
+    # Only the weights are saved with the function: Keras objects would drag their own traces along.
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    module.transcribe = signature
+    with new_folder(folder) as new, _quiet_tensorflow():
+        tf.saved_model.save(
+            module,
+            str(new),
+            signatures={SIGNATURE: signature, "serving_default": signature},
+            # Each swish would add functions for its gradient, which nobody takes here.
+            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+        )
+
+
+def require_tensorflow() -> None:
+    """Raises a `RuntimeError` unless Keras runs on TensorFlow."""
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise RuntimeError(
+            f'Expected the Keras backend "tensorflow", which exports. Received: {backend!r}. Save '
+            "the model with `save_to_preset`, and export it from a process with "
+            "KERAS_BACKEND=tensorflow: `from_preset` loads the same weights there."
+        )
+
+
+def _transcribe_function(model: ContextNet) -> Any:
+    import tensorflow as tf
+
+    def transcribe(audio: Any, audio_length: Any) -> dict[str, Any]:
+        outputs = model({"audio": audio, "audio_length": audio_length}, training=False)
+        return {name: outputs[name] for name in ("tokens", "token_length")}
+
+    return tf.function(
+        transcribe,
+        input_signature=[
+            tf.TensorSpec((None, None), tf.float32, name="audio"),
+            tf.TensorSpec((None,), tf.int32, name="audio_length"),
+        ],
+        autograph=False,
+    )
+
+
+def _refuse_other_files(folder: Path) -> None:
+    if not folder.exists() or (folder / "saved_model.pb").is_file():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise FileExistsError(
+            f"Expected `folder` to be new, empty or a SavedModel. Received: {folder}, which holds "
+            "something else. Choose another folder."
+        )
+
+
+@contextmanager
+def _quiet_tensorflow() -> Iterator[None]:
+    """Holds back the log line that tells the temporary folder's name."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

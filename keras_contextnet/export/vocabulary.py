@@ -1,0 +1,77 @@
+"""What a LiteRT file carries beside its graph: the vocabulary, and how to call it."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_contextnet.models import ContextNet
+    from keras_contextnet.text import Tokenizer
+
+TOKENS, METADATA = "tokens.txt", "metadata.json"
+
+
+def tokens_text(tokenizer: Tokenizer) -> str:
+    """Returns the pieces of `tokenizer`, one a line: line i (from 0) is the token id i.
+
+    Raises:
+        ValueError: for a piece that holds a line break.
+    """
+    pieces = tokenizer.pieces
+    for index, piece in enumerate(pieces):
+        if "\n" in piece or "\r" in piece:
+            raise ValueError(
+                f"Expected pieces without line breaks, to write one a line to {TOKENS}. Received: "
+                f"piece {index} of `tokenizer` is {piece!r}."
+            )
+    return "".join(f"{piece}\n" for piece in pieces)
+
+
+def metadata(model: ContextNet) -> dict[str, Any]:
+    """Returns what a program must know to call the exported `model`, as JSON-able values."""
+    from keras_contextnet import __version__
+
+    sample_rate = getattr(model.frontend, "sample_rate", None)  # Hz
+    hop_seconds = getattr(model.frontend, "hop_seconds", None)
+    return {
+        "name": model.name,
+        "keras_contextnet_version": __version__,
+        "sample_rate": sample_rate,
+        "frame_seconds": hop_seconds and hop_seconds * model.encoder.time_reduction,
+        "max_symbols_per_frame": model.max_symbols_per_frame,
+        "blank_id": model.blank_id,
+        "vocabulary_size": model.joiner.vocabulary_size,
+        "vocabulary": None if model.tokenizer is None else TOKENS,
+        "signatures": {
+            "transcribe": {
+                "inputs": {
+                    "audio": "float32 (batch, samples): mono waveforms in [-1, 1]",
+                    "audio_length": "int32 (batch,): samples of each waveform",
+                },
+                "outputs": {
+                    "tokens": "int32 (batch, N): token ids, then -1",
+                    "token_length": "int32 (batch,): tokens of each row",
+                },
+            }
+        },
+    }
+
+
+def append_files(path: str | os.PathLike[str], files: dict[str, str]) -> None:
+    """Appends a zip archive to a `.tflite` file, which is how TFLite metadata associates files.
+
+    The interpreter reads the file from its front and never sees the archive; every zip reader finds
+    it from the end.
+    """
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, text in files.items():
+            # A fixed date: the same model gives the same bytes.
+            archive.writestr(zipfile.ZipInfo(name), text.encode("utf-8"))
+
+
+def metadata_json(model: ContextNet) -> str:
+    """Returns `metadata(model)` as JSON text."""
+    return json.dumps(metadata(model), indent=2, ensure_ascii=False) + "\n"
