@@ -170,5 +170,9 @@ def _normalize(features: Any, mask: Any | None) -> Any:
     count = ops.sum(weights, axis=1, keepdims=True)  # (batch, 1, 1)
     mean = ops.sum(features * weights, axis=1, keepdims=True) / ops.maximum(count, 1.0)
     centred = (features - mean) * weights
+    # Once more: where a band is constant, as in digital silence, all that is left is the first
+    # mean's rounding error, and the division below would blow it up.
+    mean = ops.sum(centred, axis=1, keepdims=True) / ops.maximum(count, 1.0)
+    centred = (centred - mean) * weights
     variance = ops.sum(ops.square(centred), axis=1, keepdims=True) / ops.maximum(count - 1.0, 1.0)
     return centred / (ops.sqrt(variance) + 1e-5)
