@@ -1,0 +1,135 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_contextnet.layers import MaskedBatchNormalization
+
+EPSILON = 1e-3
+
+
+@pytest.fixture
+def batch(rng):
+    x = (rng.normal(size=(3, 10, 4)) * 2 + 1).astype("float32")
+    return x, np.arange(10) < np.array([[10], [7], [1]])
+
+
+def build(shape, randomize, **arguments):
+    layer = MaskedBatchNormalization(**arguments)
+    layer.build(shape)
+    return randomize(layer)
+
+
+def normalize(x, gamma, beta, mean, variance):
+    return gamma * (x - mean) / np.sqrt(variance + EPSILON) + beta
+
+
+def test_inference_uses_the_moving_averages(batch, randomize, call):
+    x, mask = batch
+    layer = build(x.shape, randomize)
+    expected = normalize(x, *layer.get_weights())
+    np.testing.assert_allclose(call(layer, x, mask=mask), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", [0.0, 1e30, np.inf, np.nan])
+def test_training_uses_the_real_frames(padding, batch, randomize, call):
+    x, mask = batch
+    x[~mask] = padding
+    layer = build(x.shape, randomize, momentum=0.8)
+    gamma, beta, mean, variance = layer.get_weights()
+    for _ in range(2):
+        y = np.asarray(call(layer, x, mask=mask, training=True))
+        frames = x[mask].astype("float64")  # (real frames, channels)
+        mean = 0.8 * mean + 0.2 * frames.mean(axis=0)
+        variance = 0.8 * variance + 0.2 * frames.var(axis=0)
+    expected = normalize(frames, gamma, beta, frames.mean(axis=0), frames.var(axis=0))
+    np.testing.assert_allclose(y[mask], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(layer.get_weights()[2], mean, rtol=1e-5)
+    np.testing.assert_allclose(layer.get_weights()[3], variance, rtol=1e-5)
+
+
+def test_without_padding_it_is_keras_batch_norm(batch, randomize, call):
+    x, _ = batch
+    layer = build(x.shape, randomize)
+    keras_layer = keras.layers.BatchNormalization(momentum=0.9, epsilon=EPSILON)
+    keras_layer.build(x.shape)
+    keras_layer.set_weights(layer.get_weights())
+    expected = np.asarray(call(keras_layer, x, training=True))
+    for mask in ({}, {"mask": np.ones((3, 10), bool)}):
+        fresh = build(x.shape, randomize)
+        fresh.set_weights(layer.get_weights())
+        y = call(fresh, x, training=True, **mask)
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+        for ours, theirs in zip(fresh.get_weights(), keras_layer.get_weights(), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_gradient_is_the_slope_of_the_formula(masked, batch, rng, randomize, gradient):
+    """Against central differences of a float64 formula, through the statistics too."""
+    x, mask = batch
+    mask = mask if masked else np.ones_like(mask)
+    layer = build(x.shape, randomize)
+    gamma, beta = layer.get_weights()[:2]
+    weights = (rng.normal(size=x.shape) * mask[..., None]).astype("float32")
+
+    def total(x):
+        frames = x[mask]
+        return (normalize(x, gamma, beta, frames.mean(axis=0), frames.var(axis=0)) * weights).sum()
+
+    expected, exact = np.zeros(x.shape), x.astype("float64")
+    for index in np.ndindex(x.shape):
+        step = np.zeros(x.shape)
+        step[index] = 1e-5
+        expected[index] = (total(exact + step) - total(exact - step)) / 2e-5
+    actual = gradient(layer, x, mask if masked else None, weights, training=True)
+    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_gamma_and_beta_learn(batch, randomize):
+    """Gradient descent finds the scale and shift that a target was made with."""
+    x, _ = batch
+    frames = x.reshape(-1, 4)
+    normal = (frames - frames.mean(axis=0)) / np.sqrt(frames.var(axis=0) + EPSILON)
+    target = (normal * [0.5, 1.0, 2.0, 3.0] + [1.0, 0.0, -1.0, 2.0]).reshape(x.shape)
+    model = keras.Sequential([keras.Input((None, 4)), MaskedBatchNormalization()])
+    model.compile(keras.optimizers.SGD(1.5), "mse")
+    model.fit(x, target, batch_size=3, epochs=12, verbose=0)
+    gamma, beta = model.layers[0].get_weights()[:2]
+    np.testing.assert_allclose(gamma, [0.5, 1.0, 2.0, 3.0], atol=1e-2)
+    np.testing.assert_allclose(beta, [1.0, 0.0, -1.0, 2.0], atol=1e-2)
+
+
+def test_frozen_layer_keeps_its_averages(batch, randomize, call):
+    x, mask = batch
+    layer = build(x.shape, randomize)
+    layer.trainable = False
+    before = layer.get_weights()
+    y = call(layer, x, mask=mask, training=True)
+    np.testing.assert_allclose(y, normalize(x, *before), rtol=1e-5, atol=1e-5)
+    for a, b in zip(before, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_long_sequences_do_not_overflow_float16(rng, call):
+    x = (rng.normal(size=(1, 5000, 2)) * 300 + 200).astype("float16")  # squares pass 65,504
+    layer = MaskedBatchNormalization(momentum=0.0, dtype="mixed_float16")
+    layer.build(x.shape)
+    y = np.asarray(call(layer, x, mask=np.ones((1, 5000), bool), training=True), "float32")
+    exact = x.astype("float64")[0]
+    np.testing.assert_allclose(layer.get_weights()[2], exact.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(layer.get_weights()[3], exact.var(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(y[0], (exact - exact.mean(axis=0)) / exact.std(axis=0), atol=5e-3)
+
+
+def test_batch_of_padding_alone_stays_finite(batch, randomize, call):
+    x, _ = batch
+    layer = build(x.shape, randomize)
+    call(layer, x, mask=np.zeros((3, 10), bool), training=True)
+    assert all(np.isfinite(w).all() for w in layer.get_weights())
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.0])
+def test_errors_name_the_argument(momentum):
+    message = rf"Expected `momentum` in \[0, 1\)\. Received: momentum={momentum}"
+    with pytest.raises(ValueError, match=message):
+        MaskedBatchNormalization(momentum=momentum)
