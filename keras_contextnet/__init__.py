@@ -1,6 +1,6 @@
 """ContextNet speech recognition for Keras 3."""
 
-from keras_contextnet import data, decoding, layers, losses, models, text
+from keras_contextnet import data, decoding, layers, losses, metrics, models, schedules, text
 from keras_contextnet.models import ContextNet, ContextNetEncoder, Joiner, Predictor
 
 __version__ = "0.1.0"
@@ -15,6 +15,8 @@ __all__ = [
     "decoding",
     "layers",
     "losses",
+    "metrics",
     "models",
+    "schedules",
     "text",
 ]

@@ -155,6 +155,21 @@ class ContextNet(keras.Model):
         """Returns the logits (batch, T, U + 1, vocabulary) of `tokens` (batch, U)."""
         return self.joiner(encoder_output, self.predictor(tokens, training=training))
 
+    def compile(self, *args: Any, jit_compile: Any = "auto", **kwargs: Any) -> None:
+        """Configures training as any Keras model's `compile` does; `loss=None` is `RNNTLoss`.
+
+        Error rates align words on the host, which XLA cannot compile under TensorFlow: with
+        `metrics`, "auto" turns `jit_compile` off there.
+        """
+        on_host = keras.backend.backend() == "tensorflow" and bool(kwargs.get("metrics"))
+        if jit_compile == "auto" and on_host:
+            jit_compile = False
+        super().compile(*args, jit_compile=jit_compile, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def compute_loss(
         self,
         x: Any = None,
@@ -179,7 +194,7 @@ class ContextNet(keras.Model):
             total = total + regularisation
         if self.l2:
             squares = [ops.sum(ops.square(weight)) for weight in self.trainable_variables]
-            total = total + self.l2 * sum(squares)
+            total = total + self.l2 * ops.sum(ops.stack(squares))
         return total
 
     def compute_metrics(
@@ -190,6 +205,13 @@ class ContextNet(keras.Model):
         mask = mask_from_length(ops.reshape(y["token_length"], (-1,)), ops.shape(y["tokens"])[1])
         tokens = ops.where(mask, ops.cast(y["tokens"], "int32"), -1)
         return super().compute_metrics(x, tokens, y_pred["tokens"], sample_weight)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        # Training steps compute the loss alone, so that before the first evaluation there are
+        # compiled metrics that have not been built.
+        if not all(getattr(metric, "built", True) for metric in self.metrics):
+            return {self._loss_tracker.name: self._loss_tracker.result()}
+        return super().get_metrics_result()
 
     def transcribe(self, audio: Any, **kwargs: Any) -> str | list[str]:
         """Returns the text of an audio file or waveform, or the texts of a list of them.
