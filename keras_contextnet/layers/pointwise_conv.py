@@ -27,6 +27,23 @@ class PointwiseConvNorm(keras.layers.Layer):
         kernel_regularizer: Keras regularizer of the kernel.
         **kwargs: of `keras.layers.Layer`.
 
+    Call arguments:
+        inputs: tensor (batch, time, channels).
+        mask: optional boolean tensor (batch, time), true for real frames.
+        training: bool. Whether batch norm uses the batch's statistics.
+
+    Returns:
+        A tensor (batch, ceil(time / strides), filters).
+
+    Example:
+
+    ```python
+    import keras
+    from keras_contextnet.layers import PointwiseConvNorm
+
+    print(PointwiseConvNorm(256, strides=2)(keras.Input((None, 128))).shape)  # (None, None, 256)
+    ```
+
     Source: ContextNet (arXiv 2005.03191), section 2.2.3.
     """
 
