@@ -77,6 +77,8 @@ def train(
         validation_data=validation_data,
         epochs=epochs,
         verbose=verbose,
+        # Datasets and generators shuffle for themselves; Keras warns when it is told to.
+        shuffle=isinstance(train_data, keras.utils.PyDataset),
         callbacks=[
             keras.callbacks.ModelCheckpoint(
                 best,
