@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import keras
@@ -93,28 +94,29 @@ class Predictor(keras.layers.Layer):
         self.lstm.build((None, None, self.embedding_size))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        if training and self.variational_noise:
-            with keras.StatelessScope(state_mapping=self._noisy_weights()):
-                return self._read(inputs, training=False)
-        return self._read(inputs, training)
-
-    def _read(self, tokens: Any, training: bool) -> Any:
-        tokens = ops.cast(tokens, "int32")
+        tokens = ops.cast(inputs, "int32")
         start = ops.full((ops.shape(tokens)[0], 1), self.blank_id, dtype="int32")
         tokens = ops.concatenate([start, tokens], axis=1)  # (batch, U + 1)
-        embedded = self.dropout(self.embedding(tokens), training=training)
-        return self.lstm(embedded)  # (batch, U + 1, units)
+        noise = contextlib.nullcontext()
+        if training and self.variational_noise:
+            noise = keras.StatelessScope(state_mapping=self._noisy_weights())
+        with noise:
+            embedded = self.embedding(tokens)  # (batch, U + 1, embedding_size)
+        # Outside the scope, which would forget how far the random generator has come.
+        embedded = self.dropout(embedded, training=training)
+        with noise:
+            return self.lstm(embedded)  # (batch, U + 1, units)
 
     def _noisy_weights(self) -> list[tuple[keras.Variable, Any]]:
+        """Frozen weights are listed as they are: a scope hides those of the scope around it."""
         return [
-            (
-                weight,
-                weight
-                + self.variational_noise
-                * keras.random.normal(weight.shape, dtype=weight.dtype, seed=self.seed_generator),
-            )
-            for weight in self.trainable_variables
+            (weight, self._with_noise(weight) if weight.trainable else weight + 0.0)
+            for weight in [*self.embedding.weights, *self.lstm.weights]
         ]
+
+    def _with_noise(self, weight: keras.Variable) -> Any:
+        noise = keras.random.normal(weight.shape, dtype=weight.dtype, seed=self.seed_generator)
+        return weight + self.variational_noise * noise
 
     def initial_state(self, batch_size: Any) -> list[Any]:
         """Returns the LSTM's state before any token: two zero tensors (batch, units)."""
