@@ -14,16 +14,14 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import os
 import shutil
-import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+
+from keras_contextnet.atomic_write import new_folder
 
 if TYPE_CHECKING:
     from keras_contextnet.models.contextnet import ContextNet
@@ -97,8 +95,8 @@ def load_preset(
 def save_preset(model: ContextNet, folder: str | Path) -> None:
     """Writes a model as a preset folder, which `from_preset` reads.
 
-    The folder is written beside its place and moved there when it is whole; a preset that was
-    there before is replaced.
+    The folder is written beside its place and moved there when it is whole. It replaces a preset
+    that was there before; other files of that folder, such as a model card, stay.
 
     Args:
         model: `ContextNet`.
@@ -113,7 +111,7 @@ def save_preset(model: ContextNet, folder: str | Path) -> None:
             f"Expected `folder` to be new, empty or a preset. Received: {folder}, which holds "
             "other files. Choose another folder."
         )
-    with _new_folder(folder) as new:
+    with new_folder(folder) as new:
         config = keras.saving.serialize_keras_object(model)
         config["config"]["tokenizer"] = None
         config.pop("compile_config", None)
@@ -122,6 +120,8 @@ def save_preset(model: ContextNet, folder: str | Path) -> None:
         if model.tokenizer is not None:
             _save_tokenizer(model.tokenizer, new)
         model.save_weights(new / WEIGHTS)
+        if folder.exists():
+            _copy_other_files(folder, new)
 
 
 def _build_preset(name: str, load_weights: bool | None, overrides: dict[str, Any]) -> ContextNet:
@@ -135,7 +135,7 @@ def _build_preset(name: str, load_weights: bool | None, overrides: dict[str, Any
     if load_weights:
         raise ValueError(
             f"The preset {name!r} has no trained weights, but load_weights=True. Leave "
-            "`load_weights` out and train the model with `fit`, or load a folder that holds weights."
+            "`load_weights` out and train the model with `fit`, or load a folder with weights."
         )
     if load_weights is None:
         warnings.warn(
@@ -163,10 +163,12 @@ def _build_preset(name: str, load_weights: bool | None, overrides: dict[str, Any
     )
 
 
-def _load_folder(
-    folder: Path, load_weights: bool | None, overrides: dict[str, Any]
-) -> ContextNet:
+def _load_folder(folder: Path, load_weights: bool | None, overrides: dict[str, Any]) -> ContextNet:
     config = _read_json(folder / CONFIG)
+    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+        raise ValueError(
+            f"Expected {folder / CONFIG} to describe a Keras object, as `save_to_preset` writes it."
+        )
     if overrides.get("dtype") is not None:
         policy = keras.dtype_policies.serialize(keras.dtype_policies.get(overrides.pop("dtype")))
         config = _with_dtype(config, policy)
@@ -185,7 +187,7 @@ def _load_folder(
 def _load_weights(model: ContextNet, path: Path, required: bool) -> None:
     if not path.is_file():
         if required:
-            raise ValueError(f"Expected weights at {path}, since load_weights=True. None are there.")
+            raise ValueError(f"Expected weights at {path}, since load_weights=True. None are.")
         warnings.warn(f"{path} is missing: the model's weights are random.", stacklevel=5)
         return
     try:
@@ -195,6 +197,15 @@ def _load_weights(model: ContextNet, path: Path, required: bool) -> None:
             f"Expected {path} to hold the weights of this model. It is truncated, corrupt, or of "
             f"another model: {error}"
         ) from error
+
+
+def _copy_other_files(old: Path, new: Path) -> None:
+    for path in old.rglob("*"):
+        place = path.relative_to(old)
+        own = str(place) in (CONFIG, METADATA, WEIGHTS, TOKENIZER)
+        if path.is_file() and not own and TOKENIZER_ASSETS not in place.parents:
+            (new / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, new / place)
 
 
 def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
@@ -257,22 +268,3 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Yields a new folder that takes the place of `folder` when the block ends without error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield new
-        new.chmod(0o755)
-        if folder.exists():
-            old = new.with_name(new.name + "-old")
-            os.replace(folder, old)
-            os.replace(new, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(new, folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
