@@ -44,12 +44,22 @@ def new_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield new
         new.chmod(0o777 & ~_umask())
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(new, folder)
+        _swap(new, folder, old)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def _swap(new: Path, folder: Path, old: Path) -> None:
+    """Moves `folder` to `old`, if it exists, and `new` to `folder`; or leaves all as it was."""
+    if folder.exists():
+        os.replace(folder, old)
+    try:
+        os.replace(new, folder)
+    except OSError:
+        if old.exists():
+            os.replace(old, folder)
+        raise
 
 
 def _umask() -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import keras
+
+from keras_contextnet.atomic_write import new_file
 
 
 class LearningCurve(keras.callbacks.Callback):
@@ -60,7 +61,5 @@ class LearningCurve(keras.callbacks.Callback):
             axes.set_ylim(bottom=0)
             axes.grid(alpha=0.3)
             axes.legend()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_name(f".{os.getpid()}-{self.path.name}")
-        figure.savefig(unfinished, dpi=120)
-        os.replace(unfinished, self.path)
+        with new_file(self.path) as new:
+            figure.savefig(new, dpi=120, format=self.path.suffix.removeprefix(".") or None)

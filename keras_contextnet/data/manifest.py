@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_contextnet.atomic_write import new_file
+
 
 class ManifestError(ValueError):
     """A manifest that cannot be used; the message names the file and the line."""
@@ -151,7 +153,6 @@ def write_manifest(path: str | os.PathLike[str], utterances: Iterable[Utterance]
         utterances: The utterances.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent.resolve()
     lines = []
     for utterance in utterances:
@@ -167,6 +168,5 @@ def write_manifest(path: str | os.PathLike[str], utterances: Iterable[Utterance]
         }
         entry = {key: value for key, value in entry.items() if value is not None}
         lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(lines), encoding="utf-8")
-    os.replace(temporary, path)
+    with new_file(path) as new:
+        new.write_text("".join(lines), encoding="utf-8")

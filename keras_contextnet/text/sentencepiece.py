@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_contextnet.atomic_write import new_file
 from keras_contextnet.text.tokenizer import Tokenizer, require_text
 
 if TYPE_CHECKING:
@@ -138,11 +139,8 @@ class SentencePieceTokenizer(Tokenizer):
     def save_assets(self, folder: str | os.PathLike[str]) -> None:
         """Writes the model to `vocabulary.spm` in `folder`, which is made if need be."""
         proto = self._loaded.serialized_model_proto()
-        path = Path(folder) / ASSET
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{ASSET}.{os.getpid()}")
-        temporary.write_bytes(proto)
-        os.replace(temporary, path)
+        with new_file(Path(folder) / ASSET) as new:
+            new.write_bytes(proto)
 
     def load_assets(self, folder: str | os.PathLike[str]) -> None:
         """Reads the model that `save_assets` wrote to `folder`."""
