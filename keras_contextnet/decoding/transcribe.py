@@ -129,9 +129,7 @@ def _load_list(
     return waveforms, errors
 
 
-def _batches_of_like_length(
-    waveforms: dict[int, np.ndarray], batch_size: int
-) -> list[list[int]]:
+def _batches_of_like_length(waveforms: dict[int, np.ndarray], batch_size: int) -> list[list[int]]:
     """Longest first: little padding, and a batch that does not fit in memory fails at once."""
     order = sorted(waveforms, key=lambda index: -len(waveforms[index]))
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
@@ -151,9 +149,11 @@ def _with_progress(batches: list[list[int]], show: bool) -> Iterable[list[int]]:
     if not show:
         yield from batches
         return
+    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(transient=True) as progress:
+    # On stderr, since the texts may be what goes to stdout.
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("Transcribing", total=sum(map(len, batches)))
         for batch in batches:
             yield batch
