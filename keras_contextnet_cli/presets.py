@@ -1,0 +1,22 @@
+"""keras-contextnet presets: the models there are."""
+
+from __future__ import annotations
+
+from keras_contextnet_cli.session import session
+
+
+def presets() -> None:
+    """List the presets: the names that MODEL and --preset take.
+
+    Example: keras-contextnet presets
+    """
+    with session():
+        from rich.console import Console
+        from rich.table import Table
+
+        from keras_contextnet.models.presets import PRESETS
+
+        table = Table("preset", "alpha", "description")
+        for name, preset in PRESETS.items():
+            table.add_row(name, f"{preset.alpha:g}", preset.description)
+        Console().print(table)

@@ -1,0 +1,97 @@
+"""What every command does around its work: a quiet Keras, errors in one line, models and data."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from keras_contextnet import ContextNet
+    from keras_contextnet.data import Utterance
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="The model: a folder that `train` or `save_to_preset` wrote, hf://user/model on the "
+        "Hugging Face Hub, or the name of a preset.",
+        show_default=False,
+    ),
+]
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """Runs a command's work: exits with 1, and one line on stderr, where it cannot be done."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _silent_stderr():
+        import keras_contextnet  # noqa: F401
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            yield
+    except (ValueError, OSError, ImportError) as error:
+        fail(str(error))
+    except Exception as error:
+        # What a data pipeline raises arrives as TensorFlow's error, with a traceback as its text.
+        cause = re.search(r"^(?:\w+\.)*(?:AudioError|ValueError): (.+)$", str(error), re.MULTILINE)
+        if cause is None:
+            raise
+        fail(cause[1])
+
+
+def fail(message: str) -> None:
+    """Prints an error in one line and exits with 1."""
+    report(f"Error: {message}")
+    raise typer.Exit(1)
+
+
+def report(message: str) -> None:
+    """Prints one line on stderr."""
+    typer.echo(" ".join(message.split()), err=True)
+
+
+def load_model(model: str, **overrides: Any) -> ContextNet:
+    """Loads a MODEL argument."""
+    from keras_contextnet import ContextNet
+
+    return ContextNet.from_preset(model, **overrides)
+
+
+def read_utterances(sources: Sequence[Path], split: str | None = None) -> list[Utterance]:
+    """Reads manifests and LibriSpeech folders, one after the other."""
+    from keras_contextnet.data import read_librispeech, read_manifest
+
+    utterances = []
+    for source in sources:
+        if source.is_dir():
+            utterances += read_librispeech(source)
+        else:
+            utterances += read_manifest(source, split)
+    return utterances
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    if not issubclass(category, (DeprecationWarning, FutureWarning)):
+        report(f"Warning: {message}")
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Discards what TensorFlow's C++ prints while it is imported, before it reads its log level."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)

@@ -1,0 +1,265 @@
+"""The command line: what each command prints and writes, its exit codes and its errors."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+from typer.testing import CliRunner
+
+import keras_contextnet as kc
+from keras_contextnet_cli import app
+
+ROOT = Path(__file__).parents[1]
+AUDIO = ROOT / "examples" / "audio"
+MANIFEST = AUDIO / "manifest.jsonl"
+COMMANDS = ("presets", "train", "transcribe", "evaluate", "export")
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def plain(text):
+    """Help without colours, boxes and line breaks."""
+    return " ".join(re.sub(r"\x1b\[[\d;]*m|[│╭╮╰╯─]", " ", text).split())
+
+
+@pytest.fixture(scope="session")
+def utterances():
+    return kc.data.read_manifest(MANIFEST)
+
+
+@pytest.fixture(scope="session")
+def preset(tmp_path_factory):
+    """A tiny model of random weights, large enough in the joiner that its texts differ."""
+    keras.utils.set_random_seed(0)
+    tokenizer = kc.text.CharacterTokenizer()
+    model = kc.ContextNet(
+        encoder=kc.ContextNetEncoder(
+            blocks=[{"filters": 8, "num_convs": 1, "strides": 8, "residual": False}]
+        ),
+        predictor=kc.Predictor(tokenizer.vocabulary_size + 1, embedding_size=8, units=8),
+        joiner=kc.Joiner(tokenizer.vocabulary_size + 1, units=8),
+        tokenizer=tokenizer,
+        max_symbols_per_frame=1,
+    )
+    kernel = model.joiner.output_projection.kernel
+    kernel.assign(kernel * 20)
+    folder = tmp_path_factory.mktemp("model") / "preset"
+    model.save_to_preset(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def texts(preset, utterances):
+    """What the model itself makes of the recordings."""
+    texts = kc.ContextNet.from_preset(preset).transcribe([u.audio for u in utterances])
+    assert len(set(texts)) > 1, "a model that says the same of everything tests nothing"
+    return texts
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_gives_an_example_of_each_command(command):
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: keras-contextnet {command}" in plain(result.stdout)
+
+
+def test_help_lists_the_commands_and_the_exit_codes():
+    text = plain(run("--help").stdout)
+    assert all(command in text for command in COMMANDS)
+    assert "Exit codes: 0" in text
+
+
+def test_help_of_train_gives_the_papers_values():
+    text = plain(run("train", "--help").stdout)
+    for option, default in (
+        ("--learning-rate", "0.0025"),
+        ("--warmup-steps", "15000"),
+        ("--l2", "1e-06"),
+    ):
+        assert re.search(rf"{option} .*?\[default: {default}\]", text)
+
+
+def test_help_does_not_wait_for_keras():
+    code = (
+        "import sys; from keras_contextnet_cli import app; app(['train', '--help'],"
+        " standalone_mode=False); print(sorted({'keras', 'tensorflow', 'jax'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_version():
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, f"keras-contextnet {kc.__version__}\n")
+
+
+def test_presets_are_those_of_the_model():
+    result = run("presets")
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in kc.ContextNet.presets)
+
+
+def test_transcribe_prints_the_text_of_one_file(preset, utterances, texts):
+    result = run("transcribe", preset, utterances[0].audio)
+    assert (result.exit_code, result.stdout) == (0, f"{texts[0]}\n")
+
+
+def test_transcribe_prints_path_and_text_of_several(preset, utterances, texts):
+    files = [utterance.audio for utterance in utterances[:3]]
+    result = run("transcribe", preset, *files, "--batch-size", 2)
+    assert result.exit_code == 0
+    assert result.stdout == "".join(f"{f}\t{t}\n" for f, t in zip(files, texts[:3], strict=True))
+
+
+def test_transcribe_names_the_bad_file_and_prints_the_others(preset, utterances, texts, tmp_path):
+    bad = tmp_path / "letter.wav"
+    bad.write_text("Dear Sir or Madam")
+    result = run("transcribe", preset, bad, utterances[0].audio)
+    assert result.exit_code == 1
+    assert result.stdout == f"{utterances[0].audio}\t{texts[0]}\n"
+    assert str(bad) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_transcribe_as_json(preset, utterances, texts, tmp_path):
+    missing = tmp_path / "missing.flac"
+    result = run("transcribe", preset, utterances[0].audio, missing, "--json")
+    good, bad = map(json.loads, result.stdout.splitlines())
+    assert good == {"path": str(utterances[0].audio), "text": texts[0]}
+    assert bad["path"] == str(missing)
+    assert "does not exist" in bad["error"]
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(("suffix", "delimiter"), [("csv", ","), ("tsv", "\t")])
+def test_evaluate_prints_the_counts_and_writes_the_table(
+    suffix, delimiter, preset, utterances, texts, tmp_path
+):
+    table = tmp_path / "new" / f"dev.{suffix}"
+    result = run("evaluate", preset, MANIFEST, "--table", table)
+    assert result.exit_code == 0
+
+    words = kc.metrics.word_errors([u.text for u in utterances], texts)
+    row = next(line for line in result.stdout.splitlines() if "WER" in line)
+    assert [int(number) for number in re.findall(r"(?<![\d.])\d+(?![\d.%])", row)] == [
+        words.errors,
+        words.substitutions,
+        words.deletions,
+        words.insertions,
+        words.length,
+    ]
+    assert f"{words.rate:.2%}" in row
+
+    with open(table, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter=delimiter))
+    assert {r["id"]: r["hypothesis"] for r in rows} == {
+        u.id: " ".join(t.split()) for u, t in zip(utterances, texts, strict=True)
+    }
+    assert sum(int(r["deletions"]) for r in rows) == words.deletions
+    rates = [float(r["wer"]) for r in rows]
+    assert rates == sorted(rates, reverse=True)
+    assert [path.name for path in table.parent.iterdir()] == [table.name]
+
+
+def test_evaluate_counts_what_it_can_read(preset, tmp_path):
+    (tmp_path / "bad.wav").write_text("no audio")
+    lines = [
+        {"path": "bad.wav", "text": "one two"},
+        {"path": str(AUDIO / "4640-19188-0038.opus"), "text": "the fifth man was saved"},
+    ]
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = run("evaluate", preset, manifest)
+    assert result.exit_code == 1
+    assert "5 words" in result.stdout
+    assert "bad.wav" in result.stderr
+    assert "1 of 2" in result.stderr
+
+
+def test_train_leaves_a_model_that_the_other_commands_take(preset, tmp_path, utterances):
+    output = tmp_path / "run"
+    data = (MANIFEST, "--dev", MANIFEST, "--max-duration", 4, "--batch-seconds", 10)
+    options = ("--epochs", 2, "--warmup-steps", 5, "--l2", 0.01, "--variational-noise", 0.075)
+    result = run("train", *data, "-o", output, "--preset", preset, *options)
+    assert result.exit_code == 0
+    rows = list(csv.DictReader((output / "history.csv").open()))
+    assert len(rows) == 2
+    assert float(rows[1]["loss"]) < float(rows[0]["loss"])
+    assert "val_wer" in rows[0]
+    assert (output / "curve.png").stat().st_size > 0
+
+    model = kc.ContextNet.from_preset(output / "preset")
+    assert model.l2 == pytest.approx(0.01)
+    assert model.predictor.variational_noise == pytest.approx(0.075)
+    result = run("transcribe", output / "preset", utterances[0].audio)
+    assert result.stdout == model.transcribe(utterances[0].audio) + "\n"
+
+
+@pytest.mark.tensorflow_only
+def test_export_chooses_the_format_by_name(preset, tmp_path):
+    result = run("export", preset, tmp_path / "asr.tflite")
+    assert result.exit_code == 0
+    assert "litert" in result.stdout
+    assert (tmp_path / "asr.tflite").read_bytes()[4:8] == b"TFL3"
+    assert run("export", preset, tmp_path / "saved").exit_code == 0
+    assert (tmp_path / "saved" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (("transcribe", "no_such_preset", "a.wav"), "no_such_preset"),
+        (("evaluate", "PRESET", MANIFEST, "--split", "dev"), "split"),
+        (("export", "PRESET", "asr.tf", "--format", "litert"), ".tflite"),
+        (("train", MANIFEST, "--preset", "PRESET", "--tokenizer", "english"), "tokenizer"),
+        (("train", "BAD", "--preset", "PRESET"), "no_text.jsonl, line 1"),
+        (("train", "CUT", "--dev", MANIFEST, "--preset", "PRESET", "-o", "OUTPUT"), "cut.wav"),
+    ],
+)
+def test_work_that_fails_exits_with_one_line(arguments, names, preset, tmp_path):
+    (tmp_path / "cut.wav").write_text("no audio")
+    (tmp_path / "no_text.jsonl").write_text('{"path": "cut.wav"}\n')
+    (tmp_path / "cut.jsonl").write_text('{"path": "cut.wav", "text": "a", "duration": 1.0}\n')
+    paths = {
+        "PRESET": preset,
+        "BAD": tmp_path / "no_text.jsonl",
+        "CUT": tmp_path / "cut.jsonl",
+        "OUTPUT": tmp_path / "run",
+    }
+    result = run(*(paths.get(argument, argument) for argument in arguments))
+    assert result.exit_code == 1
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1
+    assert names in lines[0]
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("no_such_command",),
+        ("transcribe", "small"),
+        ("evaluate", "small", "no_such_manifest.jsonl"),
+        ("evaluate", "small", MANIFEST, "--table", "dev.xlsx"),
+        ("export", "small", "asr.tflite", "--format", "onnx"),
+        ("train", MANIFEST, "--epochs", "0"),
+        ("train", MANIFEST, "--tokenizer", "no_such.spm"),
+        ("train", MANIFEST, "--preset", "runs/old", "--alpha", "0.5"),
+    ],
+)
+def test_commands_that_are_not_understood_exit_with_two(arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
