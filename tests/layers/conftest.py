@@ -25,7 +25,7 @@ def randomize(rng):
     return randomize
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stateless():
     """Makes a function of a built layer, from its variables' values to outputs and new values.
 
@@ -44,7 +44,7 @@ def stateless():
     return stateless
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def call(stateless):
     """Calls a built layer or model; under JAX compiled, as op by op takes minutes to compile."""
     functions = {}
@@ -52,6 +52,8 @@ def call(stateless):
     def call(layer, inputs, **arguments):
         if keras.backend.backend() != "jax":
             return layer(inputs, **arguments)
+        if not layer.built:
+            layer.build(inputs.shape)
         import jax
 
         static = {name: v for name, v in arguments.items() if isinstance(v, bool)}
@@ -65,6 +67,21 @@ def call(stateless):
         return outputs
 
     return call
+
+
+@pytest.fixture
+def output_shape(stateless):
+    """Shape of what a built layer gives; JAX need not compute it."""
+
+    def output_shape(layer, inputs):
+        if keras.backend.backend() != "jax":
+            return tuple(layer(inputs).shape)
+        import jax
+
+        values = [v.value for v in layer.variables]
+        return jax.eval_shape(stateless(layer), values, inputs, {})[0].shape
+
+    return output_shape
 
 
 @pytest.fixture
@@ -94,28 +111,19 @@ def gradient(stateless):
 
 
 @pytest.fixture
-def compiled(stateless):
-    """Compiles a built layer: a tf.function of unknown sizes, or jax.jit."""
+def graph():
+    """Makes a TensorFlow graph of a built layer, with batch and time unknown."""
 
-    def compiled(layer, inputs, **arguments):
-        if keras.backend.backend() == "jax":
-            import jax
-
-            call = stateless(layer, **arguments)
-            values = [v.value for v in layer.variables]
-            return jax.jit(lambda x, mask: call(values, x, {"mask": mask})[0])
+    def graph(layer, inputs):
         import tensorflow as tf
 
-        features = inputs.shape[2:]
-        return tf.function(
-            lambda x, mask: layer(x, mask=mask, **arguments),
-            input_signature=[
-                tf.TensorSpec((None, None, *features)),
-                tf.TensorSpec((None, None), "bool"),
-            ],
-        )
+        signature = [
+            tf.TensorSpec((None, None, *inputs.shape[2:])),
+            tf.TensorSpec((None, None), "bool"),
+        ]
+        return tf.function(lambda x, mask: layer(x, mask=mask), input_signature=signature)
 
-    return compiled
+    return graph
 
 
 @pytest.fixture
