@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -41,8 +41,9 @@ class ContextNet(keras.Model):
         **kwargs: of `keras.Model`.
 
     Returns:
-        In a call, a dict: `encoder_output` (batch, T, channels), `frame_length` (batch,) and, unless
-        training, the greedy `tokens` (batch, N), -1 where a row has ended, and `token_length`.
+        In a call, a dict: `encoder_output` (batch, T, channels), `frame_length` (batch,) and,
+        unless training, the greedy `tokens` (batch, N), -1 where a row has ended, and
+        `token_length` (batch,).
 
     Raises:
         ValueError: where the parts' sizes do not fit each other.
@@ -69,7 +70,9 @@ class ContextNet(keras.Model):
     Source: ContextNet (arXiv 2005.03191), section 2.
     """
 
-    presets = {name: preset.description for name, preset in PRESETS.items()}
+    presets: ClassVar[dict[str, str]] = {
+        name: preset.description for name, preset in PRESETS.items()
+    }
 
     def __init__(
         self,
@@ -98,7 +101,7 @@ class ContextNet(keras.Model):
         self._build_parts()
 
     def _build_parts(self) -> None:
-        """Creates every weight now, so that a model can be saved or loaded before its first call."""
+        """Creates every weight now, so that a model can be saved before its first call."""
         if not self.predictor.built:
             self.predictor.build((None, None))
         if not self.joiner.built:
@@ -188,7 +191,7 @@ class ContextNet(keras.Model):
         total = loss(
             {"tokens": y["tokens"], "token_length": ops.reshape(y["token_length"], (-1,))},
             {"logits": logits, "frame_length": y_pred["frame_length"]},
-            sample_weight,
+            _weight_of_utterances(sample_weight),
         )
         for regularisation in self.losses:
             total = total + regularisation
@@ -204,7 +207,9 @@ class ContextNet(keras.Model):
             return {self._loss_tracker.name: self._loss_tracker.result()}
         mask = mask_from_length(ops.reshape(y["token_length"], (-1,)), ops.shape(y["tokens"])[1])
         tokens = ops.where(mask, ops.cast(y["tokens"], "int32"), -1)
-        return super().compute_metrics(x, tokens, y_pred["tokens"], sample_weight)
+        return super().compute_metrics(
+            x, tokens, y_pred["tokens"], _weight_of_utterances(sample_weight)
+        )
 
     def get_metrics_result(self) -> dict[str, Any]:
         # Training steps compute the loss alone, so that before the first evaluation there are
@@ -276,6 +281,11 @@ class ContextNet(keras.Model):
             if isinstance(config.get(part), dict)
         }
         return cls(**{**config, **built})
+
+
+def _weight_of_utterances(sample_weight: Any) -> Any:
+    """`fit` on arrays copies the weights (batch,) to every entry of the targets."""
+    return sample_weight["tokens"] if isinstance(sample_weight, dict) else sample_weight
 
 
 def _check_sizes(encoder: Any, predictor: Any, joiner: Any, frontend: Any, tokenizer: Any) -> None:
