@@ -83,7 +83,7 @@ def test_alpha_without_channels_is_an_error(alpha):
 
 
 def test_no_blocks_are_an_error():
-    with pytest.raises(ValueError, match="Expected `blocks` .*Received"):
+    with pytest.raises(ValueError, match=r"Expected `blocks` .*Received"):
         kc.ContextNetEncoder(blocks=[])
 
 

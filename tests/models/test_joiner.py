@@ -21,10 +21,9 @@ def reference(frames, tokens, joiner, activation):
 
 @pytest.fixture
 def inputs(rng):
-    """Encoder frames (2, 4, 6) and predictor outputs (2, 3, 5)."""
-    return rng.normal(size=(2, 4, 6)).astype("float32"), rng.normal(size=(2, 3, 5)).astype(
-        "float32"
-    )
+    """Encoder frames and predictor outputs."""
+    shapes = ((2, 4, 6), (2, 3, 5))
+    return [rng.normal(size=shape).astype("float32") for shape in shapes]
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
@@ -55,9 +54,7 @@ def test_config_and_keras_file_round_trip(tmp_path, inputs):
     model.save(tmp_path / "joiner.keras")
     again = keras.models.load_model(tmp_path / "joiner.keras")
     expected = reference(*inputs, joiner, lambda x: np.maximum(x, 0))
-    np.testing.assert_allclose(
-        again.predict(list(inputs), verbose=0), expected, rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(again.predict(inputs, verbose=0), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_mixed_precision(inputs, call):

@@ -115,12 +115,10 @@ def test_noise_has_zero_mean_and_the_given_deviation(monkeypatch):
     def spy(layer):
         call = layer.call
 
+        seen = [i for i, w in enumerate(weights) if w.path.startswith(layer.path)]
+
         def record(*args, **arguments):
-            now = [np.asarray(w.value) for w in weights if w.path.startswith(layer.path)]
-            then = [
-                b for b, w in zip(before, weights, strict=True) if w.path.startswith(layer.path)
-            ]
-            noise.extend((a - b).ravel() for a, b in zip(now, then, strict=True))
+            noise.extend((np.asarray(weights[i].value) - before[i]).ravel() for i in seen)
             return call(*args, **arguments)
 
         monkeypatch.setattr(layer, "call", record)
