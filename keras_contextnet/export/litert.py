@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def export_litert(model: ContextNet, path: str | os.PathLike[str]) -> None:
-    """Writes a `.tflite` file that turns waveforms into token ids, with LiteRT's own operators only.
+    """Writes a `.tflite` file that turns waveforms into token ids, with built-in operators only.
 
     The signature `transcribe` is that of `export_saved_model`: any batch, any length, and the ids
     that the model itself gives. The file is a zip archive as well (TFLite metadata's associated
-    files): `tokens.txt` holds the vocabulary, one piece a line, and `metadata.json` the sample rate,
-    the blank and the like. The same `tokens.txt` is written beside the file. A model without
+    files): `tokens.txt` holds the vocabulary, one piece a line, and `metadata.json` the sample
+    rate, the blank and the like. The same `tokens.txt` is written beside the file. A model without
     tokenizer is exported without `tokens.txt`.
 
     Args:
@@ -118,7 +118,7 @@ def _refuse_other_tokens(path: Path, tokens: str) -> None:
     if path.exists() or not beside.exists() or beside.read_bytes() == tokens.encode("utf-8"):
         return
     raise FileExistsError(
-        f"Expected no {TOKENS} of another vocabulary beside `path`. Received: {beside} is there and "
+        f"Expected no {TOKENS} of another vocabulary beside `path`. Received: {beside}, which "
         "differs from this model's. Export to another folder, or remove that file."
     )
 

@@ -23,9 +23,9 @@ def export_saved_model(model: ContextNet, folder: str | os.PathLike[str]) -> Non
     """Writes a SavedModel that turns waveforms into token ids.
 
     Its signature `transcribe`, which is `serving_default` too, takes `audio`, float32
-    (batch, samples) in [-1, 1], and `audio_length`, int32 (batch,) in samples; batch and samples may
-    be any. It gives `tokens`, int32 (batch, N), -1 where a row has ended, and `token_length`, int32
-    (batch,): the ids that the model itself gives.
+    (batch, samples) in [-1, 1], and `audio_length`, int32 (batch,) in samples, of any batch and any
+    number of samples. It gives `tokens`, int32 (batch, N), -1 where a row has ended, and
+    `token_length`, int32 (batch,): the ids that the model itself gives.
 
     The folder is written beside its place and moved there when it is whole; a SavedModel that was
     there before is replaced.
@@ -78,7 +78,6 @@ def export_saved_model(model: ContextNet, folder: str | os.PathLike[str]) -> Non
             module,
             str(new),
             signatures={SIGNATURE: signature, "serving_default": signature},
-            # Each swish would add functions for its gradient, which nobody takes here.
             options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
         )
 
@@ -99,6 +98,7 @@ def _transcribe_function(model: ContextNet) -> Any:
 
     def transcribe(audio: Any, audio_length: Any) -> dict[str, Any]:
         outputs = model({"audio": audio, "audio_length": audio_length}, training=False)
+        _forget_gradients(tf.compat.v1.get_default_graph())
         return {name: outputs[name] for name in ("tokens", "token_length")}
 
     return tf.function(
@@ -109,6 +109,17 @@ def _transcribe_function(model: ContextNet) -> Any:
         ],
         autograph=False,
     )
+
+
+def _forget_gradients(graph: Any) -> None:
+    """Removes the names of custom gradients (of swish, of batch norm) from a graph's operations.
+
+    Nobody takes gradients of an export. Saved, they would more than double its size and the time to
+    load it; unsaved but named, they make TensorFlow warn whoever loads it.
+    """
+    for operation in graph.get_operations():
+        if "_gradient_op_type" in operation.node_def.attr:
+            operation._clear_attr("_gradient_op_type")
 
 
 def _refuse_other_files(folder: Path) -> None:

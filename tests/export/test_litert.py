@@ -1,0 +1,156 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import keras_contextnet as kc
+from keras_contextnet.export import export_litert, litert_operators
+
+pytestmark = pytest.mark.tensorflow_only
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def transcribe(litert_file):
+    runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
+    interpreter = runtime.Interpreter(str(litert_file))
+    return interpreter.get_signature_runner("transcribe")
+
+
+def test_gives_the_tokens_of_keras(transcribe, batch, expected):
+    outputs = transcribe(**batch)
+    np.testing.assert_array_equal(outputs["token_length"], expected["token_length"])
+    np.testing.assert_array_equal(outputs["tokens"], expected["tokens"])
+
+
+def test_an_utterance_gives_the_same_alone_and_in_a_batch(transcribe, batch, tiny_model):
+    together = transcribe(**batch)
+    for row, (audio, samples) in enumerate(zip(*batch.values(), strict=True)):
+        alone = transcribe(audio=audio[None, :samples], audio_length=batch["audio_length"][[row]])
+        count = alone["token_length"][0]
+        assert together["token_length"][row] == count
+        np.testing.assert_array_equal(together["tokens"][row, :count], alone["tokens"][0, :count])
+
+
+def test_the_tiny_model_mixes_tokens_and_blanks(transcribe, utterances):
+    """Else the comparisons above compare little."""
+    transcripts = []
+    for audio in utterances:
+        outputs = transcribe(audio=audio[None], audio_length=np.array([len(audio)], "int32"))
+        tokens = outputs["tokens"][0, : outputs["token_length"][0]].tolist()
+        assert 0 < len(tokens) < outputs["tokens"].shape[1]
+        transcripts.append(tokens)
+    assert len({tuple(tokens) for tokens in transcripts}) == len(transcripts)
+    assert all(len(set(tokens)) > 5 for tokens in transcripts)
+
+
+def test_signature(transcribe):
+    inputs, outputs = transcribe.get_input_details(), transcribe.get_output_details()
+    assert {name: detail["dtype"] for name, detail in inputs.items()} == {
+        "audio": np.float32,
+        "audio_length": np.int32,
+    }
+    assert {name: detail["dtype"] for name, detail in outputs.items()} == {
+        "tokens": np.int32,
+        "token_length": np.int32,
+    }
+
+
+def test_has_built_in_operators_only(litert_file):
+    operators = litert_operators(litert_file)
+    assert operators["WHILE"] == operators["RFFT2D"] == 1
+    assert not [name for name in operators if name.startswith("CUSTOM")]
+
+
+def test_carries_its_vocabulary(litert_file, tiny_model):
+    with zipfile.ZipFile(litert_file) as files:
+        assert files.testzip() is None
+        tokens = files.read("tokens.txt")
+        metadata = json.loads(files.read("metadata.json"))
+    assert tokens.decode("utf-8").split("\n") == [*tiny_model.tokenizer.pieces, ""]
+    assert litert_file.with_name("tokens.txt").read_bytes() == tokens
+    assert metadata["sample_rate"] == 16000
+    assert metadata["frame_seconds"] == 0.04
+    assert metadata["blank_id"] == 28
+    assert metadata["vocabulary_size"] == 29
+    assert metadata["vocabulary"] == "tokens.txt"
+    assert metadata["keras_contextnet_version"] == kc.__version__
+
+
+def test_example_prints_the_text_without_tensorflow(litert_file, tiny_model, utterances, tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    # Modules of these names that fail: what an environment without them is like.
+    for name in ("tensorflow", "keras", "keras_contextnet", "sentencepiece"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is not for the example')")
+    speech = tmp_path / "speech.wav"
+    soundfile.write(speech, utterances[0], 16000, subtype="FLOAT")
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "litert_transcribe.py", litert_file, speech],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    outputs = tiny_model.predict_on_batch({"audio": utterances[0][None]})
+    tokens = outputs["tokens"][0, : outputs["token_length"][0]]
+    assert done.stdout.rstrip("\n") == tiny_model.tokenizer.decode(tokens).strip()
+
+
+def test_example_refuses_another_sample_rate(litert_file, tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    speech = tmp_path / "speech.wav"
+    soundfile.write(speech, np.zeros(8000), 8000)
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "litert_transcribe.py", litert_file, speech],
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 1
+    assert "Expected 16000 Hz" in done.stderr
+
+
+def test_a_model_without_tokenizer_has_no_vocabulary_file(another_model, tmp_path):
+    export_litert(another_model(tokenizer=None), tmp_path / "asr.tflite")
+    assert [path.name for path in tmp_path.iterdir()] == ["asr.tflite"]
+    with zipfile.ZipFile(tmp_path / "asr.tflite") as files:
+        assert files.namelist() == ["metadata.json"]
+        assert json.loads(files.read("metadata.json"))["vocabulary"] is None
+
+
+@pytest.mark.parametrize("name", ["asr", "asr.tflite.zip", "asr.TFLITE"])
+def test_rejects_another_ending(tiny_model, tmp_path, name):
+    with pytest.raises(ValueError, match=r"`path` to end in \.tflite"):
+        export_litert(tiny_model, tmp_path / name)
+
+
+def test_rejects_a_folder(tiny_model, tmp_path):
+    (tmp_path / "asr.tflite").mkdir()
+    with pytest.raises(ValueError, match="is a folder"):
+        export_litert(tiny_model, tmp_path / "asr.tflite")
+
+
+def test_rejects_half_precision(another_model, tmp_path):
+    joiner = kc.Joiner(vocabulary_size=29, units=32, dtype="mixed_bfloat16", name="joiner")
+    with pytest.raises(ValueError, match="'joiner' has the dtype policy 'mixed_bfloat16'"):
+        export_litert(another_model(joiner=joiner), tmp_path / "asr.tflite")
+
+
+def test_rejects_a_piece_with_a_line_break(another_model, tmp_path):
+    tokenizer = kc.text.CharacterTokenizer("\nabcdefghijklmnopqrstuvwxyz'")
+    with pytest.raises(ValueError, match=r"piece 0 of `tokenizer` is '\\n'"):
+        export_litert(another_model(tokenizer=tokenizer), tmp_path / "asr.tflite")
+
+
+def test_leaves_the_vocabulary_of_another_model_alone(tiny_model, tmp_path):
+    (tmp_path / "tokens.txt").write_text("another vocabulary\n")
+    with pytest.raises(FileExistsError, match="another vocabulary"):
+        export_litert(tiny_model, tmp_path / "asr.tflite")
+    assert (tmp_path / "tokens.txt").read_text() == "another vocabulary\n"
+    assert not (tmp_path / "asr.tflite").exists()
