@@ -9,10 +9,10 @@ from keras import ops
 
 
 def depthwise_conv(inputs: Any, kernel: Any, strides: int = 1, before: int = 0) -> Any:
-    """Convolves each channel with its own filter; output i looks at inputs from i * strides - before.
+    """Convolves each channel with its own filter.
 
-    The padding is explicit: what a framework calls "same" depends on the length once there are
-    strides.
+    Output frame i looks at the input frames from i * strides - before on. What a framework calls
+    "same" padding depends on the length once there are strides.
 
     Args:
         inputs: tensor (batch, time, channels).

@@ -63,9 +63,7 @@ class Joiner(keras.layers.Layer):
         self.output_projection = self._dense(vocabulary_size, "output_projection")
 
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
-        return keras.layers.Dense(
-            units, use_bias=self.use_bias, dtype=self.dtype_policy, name=name
-        )
+        return keras.layers.Dense(units, use_bias=self.use_bias, dtype=self.dtype_policy, name=name)
 
     def build(
         self,
