@@ -30,6 +30,7 @@ def evaluate(
         Path,
         typer.Argument(
             exists=True,
+            metavar="MANIFEST",
             help="A manifest of JSON lines (path, text), NeMo's too, or a LibriSpeech folder.",
             show_default=False,
         ),
@@ -88,10 +89,12 @@ def evaluate(
 
 
 def _print_rates(words: ErrorCounts, characters: ErrorCounts) -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "rate", "errors", *COUNTS, "of", title=f"{len(words.utterances)} utterances")
+    title = f"{len(words.utterances)} utterances"
+    table = Table("", "rate", "errors", *COUNTS, "of", title=title, box=SIMPLE)
     for name, counts, unit in (("WER", words, "words"), ("CER", characters, "characters")):
         numbers = [str(getattr(counts, name)) for name in ("errors", *COUNTS)]
         table.add_row(name, f"{counts.rate:.2%}", *numbers, f"{counts.length} {unit}")

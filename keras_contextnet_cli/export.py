@@ -23,6 +23,7 @@ def export(
     output: Annotated[
         Path,
         typer.Argument(
+            metavar="OUTPUT",
             help="Where to: a .tflite file, or a folder for a SavedModel.",
             show_default=False,
         ),

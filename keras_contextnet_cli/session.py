@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Model = Annotated[
     str,
     typer.Argument(
+        metavar="MODEL",
         help="The model: a folder that `train` or `save_to_preset` wrote, hf://user/model on the "
         "Hugging Face Hub, or the name of a preset.",
         show_default=False,

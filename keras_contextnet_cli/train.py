@@ -22,6 +22,7 @@ def train(
         list[Path],
         typer.Argument(
             exists=True,
+            metavar="DATA",
             help="Manifests of JSON lines (path, text, duration), NeMo's too, or LibriSpeech "
             "folders.",
             show_default=False,

@@ -15,6 +15,7 @@ def transcribe(
     files: Annotated[
         list[str],
         typer.Argument(
+            metavar="FILES",
             help="Audio files: WAV, FLAC, Ogg (Vorbis, Opus) or MP3, of any rate and channels.",
             show_default=False,
         ),
