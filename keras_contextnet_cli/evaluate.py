@@ -94,7 +94,8 @@ def _print_rates(words: ErrorCounts, characters: ErrorCounts) -> None:
     from rich.table import Table
 
     title = f"{len(words.utterances)} utterances"
-    table = Table("", "rate", "errors", *COUNTS, "of", title=title, box=SIMPLE)
+    columns = ("", "rate", "errors", *COUNTS, "of")
+    table = Table(*columns, title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
     for name, counts, unit in (("WER", words, "words"), ("CER", characters, "characters")):
         numbers = [str(getattr(counts, name)) for name in ("errors", *COUNTS)]
         table.add_row(name, f"{counts.rate:.2%}", *numbers, f"{counts.length} {unit}")
