@@ -51,6 +51,8 @@ class LearningCurve(keras.callbacks.Callback):
         rates = [name for name in self.history if name.removeprefix("val_") in ("wer", "cer")]
         losses = [name for name in self.history if name.removeprefix("val_") == "loss"]
         panels = [names for names in (losses, rates) if names]
+        if not panels:
+            return
         figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
         for index, names in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), index + 1)
