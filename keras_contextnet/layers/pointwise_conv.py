@@ -77,7 +77,7 @@ class PointwiseConvNorm(keras.layers.Layer):
     def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
         mask = stride_mask(mask, self.strides)
         x = zero_padding(inputs[:, :: self.strides], mask)  # (batch, ceil(time / strides), in)
-        x = ops.matmul(x, self.kernel)  # (batch, ceil(time / strides), filters)
+        x = ops.einsum("btc,cf->btf", x, self.kernel)  # (batch, ceil(time / strides), filters)
         return self.batch_norm(x, mask=mask, training=training)
 
     def compute_mask(self, inputs: Any, mask: Any | None = None) -> Any | None:

@@ -142,7 +142,7 @@ class SeparableConvBlock(keras.layers.Layer):
         before = self.kernel_size - 1 if self.padding == "causal" else (self.kernel_size - 1) // 2
         x = zero_padding(inputs, mask)
         x = depthwise_conv(x, self.depthwise_kernel, self.strides, before)
-        x = ops.matmul(x, self.pointwise_kernel)  # (batch, ceil(time / s), filters)
+        x = ops.einsum("btc,cf->btf", x, self.pointwise_kernel)  # (batch, ceil(time / s), filters)
         if self.batch_norm is None:
             x = x + self.bias
         else:
