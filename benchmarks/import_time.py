@@ -1,4 +1,4 @@
-"""What `import keras_contextnet` costs over `import keras`: medians of alternating fresh starts.
+"""What `import keras_contextnet` costs after `import keras`: the median over fresh interpreters.
 
 python benchmarks/import_time.py
 """
@@ -7,27 +7,25 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 
 RUNS = 7
-
-
-def seconds(statement: str) -> float:
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", statement], check=True, env=environment)
-    return time.perf_counter() - started
+PROGRAM = """
+import time
+import keras
+started = time.perf_counter()
+import keras_contextnet
+print(time.perf_counter() - started)
+"""
 
 
 def main() -> None:
-    times: dict[str, list[float]] = {"import keras": [], "import keras_contextnet": []}
-    for _ in range(RUNS):
-        for statement, measured in times.items():
-            measured.append(seconds(statement))
-    medians = {statement: statistics.median(measured) for statement, measured in times.items()}
-    for statement, median in medians.items():
-        print(f"{statement}: {median:.2f} s (median of {RUNS})")
-    print(f"difference: {medians['import keras_contextnet'] - medians['import keras']:.2f} s")
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    seconds = [
+        float(subprocess.check_output([sys.executable, "-c", PROGRAM], env=environment))
+        for _ in range(RUNS)
+    ]
+    print(f"import keras_contextnet, over import keras: {statistics.median(seconds):.3f} s")
+    print(f"(median of {RUNS}; {min(seconds):.3f} to {max(seconds):.3f})")
 
 
 if __name__ == "__main__":

@@ -158,16 +158,30 @@ class ContextNet(keras.Model):
         """Returns the logits (batch, T, U + 1, vocabulary) of `tokens` (batch, U)."""
         return self.joiner(encoder_output, self.predictor(tokens, training=training))
 
-    def compile(self, *args: Any, jit_compile: Any = "auto", **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        *,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        jit_compile: Any = "auto",
+        **kwargs: Any,
+    ) -> None:
         """Configures training as any Keras model's `compile` does; `loss=None` is `RNNTLoss`.
 
         Error rates align words on the host, which XLA cannot compile under TensorFlow: with
-        `metrics`, "auto" turns `jit_compile` off there.
+        metrics, "auto" turns `jit_compile` off there.
         """
-        on_host = keras.backend.backend() == "tensorflow" and bool(kwargs.get("metrics"))
-        if jit_compile == "auto" and on_host:
-            jit_compile = False
-        super().compile(*args, jit_compile=jit_compile, **kwargs)
+        on_host = keras.backend.backend() == "tensorflow" and bool(metrics or weighted_metrics)
+        super().compile(
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            jit_compile=False if jit_compile == "auto" and on_host else jit_compile,
+            **kwargs,
+        )
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
