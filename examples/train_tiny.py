@@ -16,6 +16,7 @@ from keras_contextnet.training import train
 
 
 def block(filters, num_convs=2, strides=1, residual=True):
+    """Returns the arguments of one `ContextBlock`."""
     return {
         "filters": filters,
         "num_convs": num_convs,
