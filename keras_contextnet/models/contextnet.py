@@ -56,8 +56,8 @@ class ContextNet(keras.Model):
 
     model = kc.ContextNet(
         encoder=kc.ContextNetEncoder(blocks=[{"filters": 16, "num_convs": 1, "strides": 2}]),
-        predictor=kc.Predictor(vocabulary_size=28, embedding_size=16, units=16),
-        joiner=kc.Joiner(vocabulary_size=28, units=16),
+        predictor=kc.Predictor(vocabulary_size=29, embedding_size=16, units=16),
+        joiner=kc.Joiner(vocabulary_size=29, units=16),
         tokenizer=kc.text.CharacterTokenizer(),
     )
     audio = np.random.default_rng(0).normal(size=(2, 16000)).astype("float32")
