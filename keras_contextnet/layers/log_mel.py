@@ -127,7 +127,7 @@ class LogMelSpectrogram(keras.layers.Layer):
     def _frames(self, x: Any) -> Any:
         """(batch, samples) to overlapping windows, (batch, frames, window)."""
         samples = ops.shape(x)[1]
-        frames = (samples + self.hop - 1) // self.hop
+        frames = stride_length(samples, self.hop)
         # A window is cut out of whole hops that lie side by side: slices and one concatenation,
         # which every backend and LiteRT have, in place of a gather.
         hops_per_window = -(-self.window // self.hop)

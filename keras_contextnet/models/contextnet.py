@@ -224,18 +224,21 @@ class ContextNet(keras.Model):
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
         if "tokens" not in y_pred:
-            return {self._loss_tracker.name: self._loss_tracker.result()}
+            return self._loss_result()
         mask = mask_from_length(ops.reshape(y["token_length"], (-1,)), ops.shape(y["tokens"])[1])
         tokens = ops.where(mask, ops.cast(y["tokens"], "int32"), -1)
         return super().compute_metrics(
             x, tokens, y_pred["tokens"], _weight_of_utterances(sample_weight)
         )
 
+    def _loss_result(self) -> dict[str, Any]:
+        return {self._loss_tracker.name: self._loss_tracker.result()}
+
     def get_metrics_result(self) -> dict[str, Any]:
         # Training steps compute the loss alone, so that before the first evaluation there are
         # compiled metrics that have not been built.
         if not all(getattr(metric, "built", True) for metric in self.metrics):
-            return {self._loss_tracker.name: self._loss_tracker.result()}
+            return self._loss_result()
         return super().get_metrics_result()
 
     def transcribe(self, audio: Any, **kwargs: Any) -> str | list[str]:

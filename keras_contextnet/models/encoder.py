@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_contextnet.layers import ContextBlock
-from keras_contextnet.layers.masking import stride_mask
+from keras_contextnet.layers.masking import stride_length, stride_mask
 
 # Table 1 of the paper: (first block, last block, convolutions, channels at alpha 1).
 _STAGES = ((0, 0, 1, 256), (1, 10, 5, 256), (11, 21, 5, 512), (22, 22, 1, 640))
@@ -158,7 +158,7 @@ class ContextNetEncoder(keras.Model):
 
     def output_length(self, length: Any) -> Any:
         """Returns how many output frames `length` input frames give; ints or int tensors."""
-        return (length + self.time_reduction - 1) // self.time_reduction
+        return stride_length(length, self.time_reduction)
 
     def compute_mask(self, inputs: Any, mask: Any | None = None) -> Any | None:
         return stride_mask(mask, self.time_reduction)

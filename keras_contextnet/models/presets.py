@@ -235,7 +235,7 @@ def _metadata(model: ContextNet) -> dict[str, Any]:
 
 
 def _with_dtype(config: Any, policy: Any) -> Any:
-    """Replaces every `dtype` of a nested config; seed generators have one that is no policy."""
+    """Replaces every `dtype` of a nested config."""
     if isinstance(config, list):
         return [_with_dtype(value, policy) for value in config]
     if not isinstance(config, dict):
