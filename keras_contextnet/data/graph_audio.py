@@ -22,7 +22,8 @@ WAV_INT32 = (
 def load_audio_tensor(path: tf.Tensor, sample_rate: int = 16000) -> tf.Tensor:
     """Reads an audio file as `load_audio` does, but inside the graph, such as in a `tf.data` map.
 
-    WAV, FLAC, MP3 and Ogg-Vorbis are read; Opus is not, tensorflow-io has no decoder for it.
+    WAV, FLAC, MP3 and Ogg-Vorbis are read; Opus is not, tensorflow-io has no decoder for it. A
+    parallel map decodes one file at a time.
 
     Args:
         path: A scalar string tensor, the file.
@@ -48,6 +49,17 @@ def load_audio_tensor(path: tf.Tensor, sample_rate: int = 16000) -> tf.Tensor:
     """
     import tensorflow as tf
 
+    # A reader of tensorflow-io holds one file for all calls of its node: of the parallel calls of a
+    # map, one would read another's file.
+    waveform, rate = tf.CriticalSection().execute(lambda: _read(path))
+    return tf.cond(
+        rate == sample_rate, lambda: waveform, lambda: _resample(waveform, rate, sample_rate)
+    )
+
+
+def _read(path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    import tensorflow as tf
+
     operations = _audio_operations()
     with tf.control_dependencies(_check_format(path)):
         file = operations.io_audio_readable_init(tf.identity(path))
@@ -65,11 +77,7 @@ def load_audio_tensor(path: tf.Tensor, sample_rate: int = 16000) -> tf.Tensor:
     channels = tf.switch_case(
         tf.cast(branch, tf.int32), [lambda name=name: read_as(name) for name in names]
     )
-    waveform = tf.reduce_mean(channels, axis=1)  # (samples,)
-    rate = tf.cast(rate, tf.int64)
-    return tf.cond(
-        rate == sample_rate, lambda: waveform, lambda: _resample(waveform, rate, sample_rate)
-    )
+    return tf.reduce_mean(channels, axis=1), tf.cast(rate, tf.int64)  # (samples,), ()
 
 
 def _resample(waveform: tf.Tensor, rate: tf.Tensor, sample_rate: int) -> tf.Tensor:

@@ -1,4 +1,5 @@
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ def read(path):
     return tf.function(load_audio_tensor)(tf.constant(str(path))).numpy()
 
 
+@cache
 def speech(sample_rate):
     """A stereo copy of a shipped utterance, band-limited to 3 kHz."""
     wave = load_audio(EXAMPLE)
@@ -76,11 +78,13 @@ def test_resamples_as_load_audio(tmp_path, sample_rate):
 
 
 @tensorflow_io
-def test_in_a_pipeline(tmp_path):
-    paths = [str(tmp_path / name) for name in ("a.wav", "b.flac", "c.mp3")]
-    for path in paths:
-        soundfile.write(path, speech(16000), 16000)
-    dataset = tf.data.Dataset.from_tensor_slices(paths).map(load_audio_tensor, tf.data.AUTOTUNE)
+def test_in_a_parallel_pipeline(tmp_path):
+    """Files of different lengths and types, so that a reader's mistaken file shows."""
+    paths, lengths = [], np.random.default_rng(0).integers(8000, 16000, 40)
+    for i, length in enumerate(lengths):
+        paths.append(str(tmp_path / f"{i}.{('wav', 'flac', 'mp3')[i % 3]}"))
+        soundfile.write(paths[-1], speech(16000)[:length], 16000)
+    dataset = tf.data.Dataset.from_tensor_slices(paths).map(load_audio_tensor, 8)
     assert dataset.element_spec == tf.TensorSpec((None,), tf.float32)
     for path, waveform in zip(paths, dataset, strict=True):
         np.testing.assert_allclose(waveform, load_audio(path), atol=1e-6)
