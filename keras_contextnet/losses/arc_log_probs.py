@@ -5,45 +5,76 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_contextnet.losses.primitives import (
+    add_at,
+    custom_gradient,
+    multiply_no_nan,
+    uses_tensorflow_kernels,
+)
 
-def arc_log_probs(output: Any, label: Any, blank_id: Any) -> Any:
-    """Log-softmax of `output` at the blank and at each column's label.
 
-    The gradient is written out, so that nothing of the logits' size is kept beside the logits: it
-    is a one-hot for each upstream gradient minus exp(output - log-sum-exp) times their sum.
+def arc_log_probs(
+    output: Any,
+    label: Any,
+    blank_id: Any,
+    fastemit_lambda: float = 0.0,
+    clamp: float | None = None,
+) -> Any:
+    """Log-softmax of `output` at the blank and at each cell's label.
+
+    The gradient is written out, so that at most one tensor of the logits' size is kept beside the
+    logits, and the gradient takes its place.
 
     Args:
         output: Float tensor (batch, T, U + 1, vocabulary), logits.
-        label: Int tensor (batch, U + 1). Columns without a label hold `blank_id`.
+        label: Int tensor (batch, T, U + 1), or (batch, 1, U + 1) for labels that do not depend on
+            the frame. Cells without a label hold `blank_id`.
         blank_id: Integer, 0 or more.
+        fastemit_lambda: Float. What the lattice scales the label's upstream gradient by, less 1.
+        clamp: Float or None. Largest absolute entry of the gradient of each loss.
 
     Returns:
         Two float tensors (batch, T, U + 1), for the blank and for the label.
     """
     dtype = "float64" if keras.backend.standardize_dtype(output.dtype) == "float64" else "float32"
-    label = label[:, None, :, None]  # (batch, 1, U + 1, 1)
+    keep_softmax = uses_tensorflow_kernels()
 
-    @ops.custom_gradient
+    @custom_gradient
     def log_probs(output: Any) -> Any:
         logits = ops.cast(output, dtype)
-        log_sum_exp = ops.logsumexp(logits, axis=-1)  # (batch, T, U + 1)
+        cells = ops.broadcast_to(label, ops.shape(logits)[:3])
+        largest = ops.max(logits, axis=-1)  # (batch, T, U + 1)
+        if keep_softmax:
+            # TensorFlow's softmax reads and writes once, its log-sum-exp passes over five times.
+            softmax = ops.softmax(logits, axis=-1)
+            log_sum_exp = largest - ops.log(ops.max(softmax, axis=-1))
+        else:
+            # XLA recomputes the softmax within the gradient, so that it is never in memory.
+            log_sum_exp = ops.logsumexp(logits, axis=-1)
         blank_log_prob = logits[..., blank_id] - log_sum_exp
-        label_log_prob = ops.take_along_axis(logits, label, axis=-1)[..., 0] - log_sum_exp
+        label_log_prob = (
+            ops.take_along_axis(logits, cells[..., None], axis=-1)[..., 0] - log_sum_exp
+        )
 
-        def gradient(*args: Any, upstream: Any = None) -> Any:
-            upstream = args if upstream is None else upstream
-            # TensorFlow passes one argument for each output, JAX a tuple of them.
-            for_blank, for_label = upstream[0] if len(upstream) == 1 else upstream
+        def gradient(for_blank: Any, for_label: Any) -> Any:
             total = for_blank + for_label
             # Arcs that nothing goes through have no gradient, and may lie in padding that is NaN.
-            used = ops.not_equal(total, 0)
-            softmax = ops.exp(ops.cast(output, dtype) - log_sum_exp[..., None])
-            grad = ops.where(used[..., None], softmax * -total[..., None], ops.zeros((), dtype))
-            at_label = ops.where(used, for_label - ops.exp(label_log_prob) * total, total)
-            at_blank = ops.where(used, for_blank - ops.exp(blank_log_prob) * total, total)
-            grad = _set_entries(grad, label, at_label)
-            # After the labels: where there is none, `label` is the blank too.
-            grad = _set_entries(grad, ops.full_like(label, blank_id), at_blank)
+            if keep_softmax:
+                grad = multiply_no_nan(softmax, -total[..., None])
+                grad = _add_one_hots(grad, cells, for_label)
+                grad = _add_one_hots(grad, ops.full_like(cells, blank_id), for_blank)
+            else:
+                again = ops.exp(ops.cast(output, dtype) - log_sum_exp[..., None])
+                grad = multiply_no_nan(again, -total[..., None])
+                entry = ops.arange(ops.shape(output)[-1], dtype="int32")
+                at_label = for_label - multiply_no_nan(ops.exp(label_log_prob), total)
+                at_blank = for_blank - multiply_no_nan(ops.exp(blank_log_prob), total)
+                grad = ops.where(entry == cells[..., None], at_label[..., None], grad)
+                # After the labels: where there is none, the cell's label is the blank too.
+                grad = ops.where(entry == blank_id, at_blank[..., None], grad)
+            if clamp is not None:
+                bound = clamp * upstream_of_loss(for_blank, for_label, fastemit_lambda)
+                grad = ops.clip(grad, -bound[:, None, None, None], bound[:, None, None, None])
             return ops.cast(grad, output.dtype)
 
         return (blank_log_prob, label_log_prob), gradient
@@ -51,21 +82,25 @@ def arc_log_probs(output: Any, label: Any, blank_id: Any) -> Any:
     return log_probs(output)
 
 
-def _set_entries(plane: Any, entry: Any, value: Any) -> Any:
-    """Sets one vocabulary entry of every cell.
+def upstream_of_loss(for_blank: Any, for_label: Any, fastemit_lambda: float) -> Any:
+    """The absolute upstream gradient of each loss (batch,), from those of its arcs.
 
-    Without XLA this is faster than comparing one-hots over the whole vocabulary, and with XLA no
-    slower.
+    Every path leaves (0, 0), by a blank or by a label, so that the posteriors of these two add up
+    to one.
+    """
+    return ops.abs(for_blank[:, 0, 0] + for_label[:, 0, 0] / (1.0 + fastemit_lambda))
+
+
+def _add_one_hots(grad: Any, entry: Any, value: Any) -> Any:
+    """Adds to one vocabulary entry of every cell.
 
     Args:
-        plane: Float tensor (batch, T, U + 1, vocabulary).
-        entry: Int tensor (batch, 1, U + 1, 1).
+        grad: Float tensor (batch, T, U + 1, vocabulary).
+        entry: Int tensor (batch, T, U + 1).
         value: Float tensor (batch, T, U + 1).
     """
-    batch, frames, columns, vocabulary = ops.shape(plane)
-    cells = batch * frames * columns
-    entry = ops.reshape(ops.broadcast_to(entry[..., 0], (batch, frames, columns)), (cells,))
-    index = ops.stack([ops.arange(cells, dtype="int32"), entry], axis=1)
-    flat = ops.reshape(plane, (cells, vocabulary))
-    flat = ops.scatter_update(flat, index, ops.reshape(value, (cells,)))
-    return ops.reshape(flat, (batch, frames, columns, vocabulary))
+    shape = ops.shape(grad)
+    cells = shape[0] * shape[1] * shape[2]
+    index = ops.stack([ops.arange(cells, dtype="int32"), ops.reshape(entry, (cells,))], axis=1)
+    flat = add_at(ops.reshape(grad, (cells, shape[3])), index, ops.reshape(value, (cells,)))
+    return ops.reshape(flat, shape)

@@ -14,6 +14,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_contextnet.losses.primitives import custom_gradient, traced
+
 # In place of -inf, whose differences are NaN. A thousand of them still add up in float32.
 IMPOSSIBLE = -1e30
 # Costs from here on can only come from paths that all hold an impossible arc.
@@ -56,10 +58,24 @@ def lattice_cost(
     cost = lattice_cost(half, half, np.array([2]), np.array([1]))
     ```
     """
-    frame_length = ops.cast(frame_length, "int32")
-    label_length = ops.cast(label_length, "int32")
+    return _cost(
+        ops.convert_to_tensor(blank_log_prob),
+        ops.convert_to_tensor(label_log_prob),
+        ops.cast(frame_length, "int32"),
+        ops.cast(label_length, "int32"),
+        fastemit_lambda,
+    )
 
-    @ops.custom_gradient
+
+@traced
+def _cost(
+    blank_log_prob: Any,
+    label_log_prob: Any,
+    frame_length: Any,
+    label_length: Any,
+    fastemit_lambda: float,
+) -> Any:
+    @custom_gradient
     def cost_with_posteriors(blank_log_prob: Any, label_log_prob: Any) -> Any:
         _, frames, columns = ops.shape(blank_log_prob)
         blank, label = _join_at_one_end(blank_log_prob, label_log_prob, frame_length, label_length)
@@ -68,9 +84,7 @@ def lattice_cost(
         impossible = cost >= IMPOSSIBLE_COST
         cost = ops.where(impossible, float("inf"), cost)
 
-        def gradient(*args: Any, upstream: Any = None) -> Any:
-            if upstream is None:
-                (upstream,) = args
+        def gradient(upstream: Any) -> Any:
             by_blank, by_label = _scan_backward(log_odds)
             by_blank = _unskew(by_blank, frames + 1)[:, :frames]  # (batch, T, U + 1)
             by_label = _unskew(by_label, frames + 1)[:, :frames]
@@ -83,9 +97,7 @@ def lattice_cost(
 
         return cost, gradient
 
-    return cost_with_posteriors(
-        ops.convert_to_tensor(blank_log_prob), ops.convert_to_tensor(label_log_prob)
-    )
+    return cost_with_posteriors(blank_log_prob, label_log_prob)
 
 
 def _inside(frames: Any, columns: Any, frame_length: Any, label_length: Any) -> Any:

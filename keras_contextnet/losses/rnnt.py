@@ -6,7 +6,13 @@ import keras
 from keras import ops
 
 from keras_contextnet.losses.arc_log_probs import arc_log_probs
-from keras_contextnet.losses.arguments import check_shapes, check_values, resolve_blank
+from keras_contextnet.losses.arguments import (
+    check_regularisation,
+    check_shapes,
+    check_values,
+    lattice_labels,
+    resolve_blank,
+)
 from keras_contextnet.losses.lattice import lattice_cost
 
 
@@ -17,6 +23,7 @@ def rnnt_loss(
     output_length: Any,
     blank_id: int = 0,
     fastemit_lambda: float = 0.0,
+    clamp: float | None = None,
 ) -> Any:
     """RNN transducer loss: the negative log-likelihood of each target.
 
@@ -39,6 +46,8 @@ def rnnt_loss(
         fastemit_lambda: Float, 0 or more. The gradient through label emissions is multiplied by
             one plus this, so that labels come out earlier (FastEmit, Yu et al. 2021,
             arXiv 2010.11148, equation 9). The value of the loss stays the likelihood's.
+        clamp: Float or None. Largest absolute entry of each loss's gradient with respect to
+            `output`, before it is scaled by what is upstream of the loss.
 
     Returns:
         Float tensor (batch,), float64 for float64 logits and float32 for all others. An utterance
@@ -47,7 +56,7 @@ def rnnt_loss(
         gradient of zero.
 
     Raises:
-        ValueError: On a wrong rank, a `target` whose length does not fit `output`, or a `blank_id`
+        ValueError: On a wrong rank, a negative `fastemit_lambda`, a `clamp` that is not positive, a `target` whose length does not fit `output`, or a `blank_id`
             outside the vocabulary; and on lengths outside the tensors or labels that are outside
             the vocabulary or equal the blank, where their values are known (in eager execution).
             Inside a compiled graph such an utterance costs NaN.
@@ -72,26 +81,17 @@ def rnnt_loss(
     target_length = ops.cast(target_length, "int32")
     output_length = ops.cast(output_length, "int32")
     check_shapes(target, output, target_length, output_length)
-    _, frames, columns, vocabulary = ops.shape(output)
+    frames, vocabulary = ops.shape(output)[1], ops.shape(output)[3]
     blank_id = resolve_blank(blank_id, vocabulary)
-    if fastemit_lambda < 0:
-        raise ValueError(
-            f"`fastemit_lambda` has to be 0 or more. Received: fastemit_lambda={fastemit_lambda}"
-        )
+    check_regularisation(fastemit_lambda, clamp)
     check_values(target, target_length, output_length, output.shape[1], vocabulary, blank_id)
 
-    is_label = ops.arange(columns - 1, dtype="int32")[None] < target_length[:, None]  # (batch, U)
-    wrong = (target < 0) | (target >= vocabulary) | ops.equal(target, blank_id)
-    legal = ops.logical_not(ops.any(ops.logical_and(is_label, wrong), axis=1))
-    legal &= (target_length >= 0) & (target_length < columns)
-    legal &= (output_length >= 0) & (output_length <= frames)
-
-    # One more column, for the lattice's last one, whose label arc does not exist. The blank is
-    # the one entry that is always there.
-    target = ops.where(ops.logical_and(is_label, ops.logical_not(wrong)), target, blank_id)
-    no_label = ops.full_like(target_length, blank_id)[:, None]
-    target = ops.concatenate([target, no_label], axis=1)  # (batch, U + 1)
-    blank_log_prob, label_log_prob = arc_log_probs(output, target, blank_id)
+    label, legal = lattice_labels(
+        target, target_length, output_length, frames, vocabulary, blank_id
+    )
+    blank_log_prob, label_log_prob = arc_log_probs(
+        output, label[:, None], blank_id, fastemit_lambda, clamp
+    )
     cost = lattice_cost(
         blank_log_prob, label_log_prob, output_length, target_length, fastemit_lambda
     )

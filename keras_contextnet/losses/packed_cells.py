@@ -1,0 +1,59 @@
+"""The lattice cells that matter, in blocks whose logits fit in the cache."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_contextnet.losses.primitives import uses_tensorflow_kernels
+
+# Logits of a block: 16 MB of float32.
+BLOCK_ENTRIES = 2**22
+
+
+class PackedCells:
+    """The selected cells of a lattice, one after the other, cut into blocks of one size.
+
+    Args:
+        selected: Bool tensor (batch, T, U + 1).
+        vocabulary_size: int. What a cell holds, which the size of a block depends on.
+    """
+
+    def __init__(self, selected: Any, vocabulary_size: int) -> None:
+        flat = ops.reshape(selected, (-1,))
+        self.total = ops.shape(flat)[0]
+        self.block_size = max(1, BLOCK_ENTRIES // vocabulary_size)
+        if isinstance(self.total, int):
+            self.block_size = min(self.block_size, max(1, self.total))
+        self.count = ops.sum(ops.cast(flat, "int32"))
+        # One more cell, which the places of a last block that is not full refer to.
+        self.capacity = self.total + 1
+        self.blocks = (self.count + self.block_size - 1) // self.block_size
+
+        last = self.total + self.block_size
+        place = ops.where(flat, ops.cumsum(ops.cast(flat, "int32")) - 1, last)
+        packed = ops.full((last + 1,), self.total, dtype="int32")
+        self._packed = ops.scatter_update(
+            packed, place[:, None], ops.arange(self.total, dtype="int32")
+        )
+
+    def block(self, i: Any) -> tuple[Any, Any]:
+        """The cells of block `i`, as indices into the flat lattice.
+
+        Returns:
+            Two int tensors (cells,): the cells to read, and the places to write to, which differ
+            where a block is not full: it reads some cell, and writes past the lattice's end.
+        """
+        start = i * self.block_size
+        size = self.block_size
+        if uses_tensorflow_kernels():
+            # They need no fixed size, and there are no places past the end.
+            size = ops.minimum(size, self.count - start)
+        place = ops.slice(self._packed, (start,), (size,))
+        return ops.minimum(place, self.total - 1), place
+
+
+def inside_lattice(label: Any, target_length: Any, output_length: Any, frames: Any) -> Any:
+    """True at the cells (t, u) with t < T_i and u <= U_i: (batch, T, U + 1)."""
+    frame = ops.arange(frames, dtype="int32")[None, :, None]
+    column = ops.arange(ops.shape(label)[1], dtype="int32")[None, None, :]
+    return (frame < output_length[:, None, None]) & (column <= target_length[:, None, None])

@@ -1,0 +1,139 @@
+"""What each backend has of its own and keras.ops has not: the only code here that asks which it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def uses_tensorflow_kernels() -> bool:
+    """Whether each operation runs by a TensorFlow kernel of its own, not fused by a compiler."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+    from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+    return tf.executing_eagerly() or not GraphOrParentsInXlaContext(
+        tf.compat.v1.get_default_graph()
+    )
+
+
+def custom_gradient(function: Callable) -> Callable:
+    """`keras.ops.custom_gradient`, whose gradient gets one argument for each output everywhere.
+
+    Keras passes them by position under TensorFlow, as a tuple under JAX, and one by name.
+    """
+
+    @ops.custom_gradient
+    def with_gradient(*inputs: Any) -> Any:
+        outputs, gradient = function(*inputs)
+
+        def gradient_of_each(*args: Any, upstream: Any = None) -> Any:
+            if upstream is not None:
+                args = upstream if isinstance(upstream, (tuple, list)) else (upstream,)
+            elif len(args) == 1 and isinstance(args[0], (tuple, list)):
+                (args,) = args
+            return gradient(*args)
+
+        return outputs, gradient_of_each
+
+    return with_gradient
+
+
+def pull_back(function: Callable, inputs: Sequence[Any], upstream_of: Callable) -> tuple[Any, ...]:
+    """Gradients of `function(*inputs)`, given its output's, `upstream_of(output)`."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            output = function(*inputs)
+        return tape.gradient(
+            output,
+            list(inputs),
+            output_gradients=upstream_of(output),
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+    if keras.backend.backend() == "jax":
+        from jax import vjp
+    else:
+        from torch.func import vjp
+    output, gradient = vjp(function, *inputs)
+    return gradient(upstream_of(output))
+
+
+def loop(steps: Any, body: Callable, state: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`state = body(i, *state)` for each `i` below `steps`, one after the other."""
+
+    def proceeds(i: Any, *state: Any) -> Any:
+        return i < steps
+
+    def step(i: Any, *state: Any) -> Any:
+        return (i + 1, *body(i, *state))
+
+    start = (ops.zeros((), "int32"), *state)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # By itself it would start several steps at once, each with its own temporary memory.
+        return tf.while_loop(proceeds, step, start, parallel_iterations=1)[1:]
+    return ops.while_loop(proceeds, step, start)[1:]
+
+
+def traced(function: Callable) -> Callable:
+    """Runs a function of tensors as one graph where TensorFlow would run it eagerly.
+
+    Its loops over a lattice's diagonals are thousands of small operations.
+    """
+    graph = None
+
+    @wraps(function)
+    def run(*tensors: Any) -> Any:
+        nonlocal graph
+        if keras.backend.backend() != "tensorflow":
+            return function(*tensors)
+        import tensorflow as tf
+
+        if not tf.executing_eagerly():
+            return function(*tensors)
+        if graph is None:
+            graph = tf.function(function, reduce_retracing=True, autograph=False)
+        return graph(*tensors)
+
+    return run
+
+
+def multiply_no_nan(values: Any, factor: Any) -> Any:
+    """`values * factor`, and 0 wherever `factor` is, even against NaN or infinity."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # In place where `values` are not needed any more, which a `where` never is.
+        return tf.math.multiply_no_nan(values, factor)
+    zero = ops.zeros((), values.dtype)
+    return ops.where(ops.equal(factor, 0), zero, values * factor)
+
+
+def add_at(values: Any, index: Any, updates: Any) -> Any:
+    """Adds to entries, or to rows, of a tensor; in place where TensorFlow's kernels can.
+
+    Args:
+        values: Tensor (rows, columns).
+        index: Int tensor (updates, 2), row and column, or (updates, 1), rows. They may repeat.
+        updates: Tensor (updates,), or (updates, columns).
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if not uses_tensorflow_kernels():
+            return tf.tensor_scatter_nd_add(values, index, updates)
+        # The one of TensorFlow's scatters that reuses the memory of its first argument.
+        return tf.raw_ops.ScatterNdNonAliasingAdd(input=values, indices=index, updates=updates)
+    place = tuple(index[:, axis] for axis in range(index.shape[1]))
+    if keras.backend.backend() == "jax":
+        return values.at[place].add(updates)
+    return values.index_put(place, updates, accumulate=True)
