@@ -83,7 +83,7 @@ def rnnt_alignment(
     check_values(target, target_length, output_length, output.shape[1], vocabulary, blank_id)
 
     label, legal = legal_labels(target, target_length, output_length, frames, vocabulary, blank_id)
-    blank_log_prob, label_log_prob = arc_log_probs(output, label, blank_id)
+    blank_log_prob, label_log_prob = arc_log_probs(output, label[:, None], blank_id)
     frame, score = best_path(blank_log_prob, label_log_prob, output_length, target_length)
     return ops.where(legal[:, None], frame, -1), ops.where(legal, score, float("nan"))
 
