@@ -74,8 +74,8 @@ def _check_frames(name: str, value: Any) -> None:
 def _check_columns(name: str, value: Any, columns: int | None, target: Any) -> None:
     if None not in (target.shape[1], columns) and target.shape[1] + 1 != columns:
         raise ValueError(
-            f"`{name}` has to have one column more than `target` has labels, U + 1 for U. Received: "
-            f"target.shape={tuple(target.shape)}, {name}.shape={tuple(value.shape)}"
+            f"`{name}` has to have one column more than `target` has labels, U + 1 for U. "
+            f"Received: target.shape={tuple(target.shape)}, {name}.shape={tuple(value.shape)}"
         )
 
 

@@ -25,7 +25,7 @@ class PackedCells:
         if isinstance(self.total, int):
             self.block_size = min(self.block_size, max(1, self.total))
         self.count = ops.sum(ops.cast(flat, "int32"))
-        # One more cell, which the places of a last block that is not full refer to.
+        # One more cell, which a last block that is not full writes to.
         self.capacity = self.total + 1
         self.blocks = (self.count + self.block_size - 1) // self.block_size
 

@@ -56,9 +56,10 @@ def rnnt_loss(
         gradient of zero.
 
     Raises:
-        ValueError: On a wrong rank, a negative `fastemit_lambda`, a `clamp` that is not positive, a `target` whose length does not fit `output`, or a `blank_id`
-            outside the vocabulary; and on lengths outside the tensors or labels that are outside
-            the vocabulary or equal the blank, where their values are known (in eager execution).
+        ValueError: On a wrong rank, a `target` whose length does not fit `output`, a `blank_id`
+            outside the vocabulary, a negative `fastemit_lambda` or a `clamp` that is not positive;
+            and on lengths outside the tensors or labels that are outside the vocabulary or equal
+            the blank, where their values are known (in eager execution).
             Inside a compiled graph such an utterance costs NaN.
 
     Example:
