@@ -10,10 +10,10 @@ from keras_contextnet.losses.arguments import check_shapes, check_values, resolv
 from keras_contextnet.losses.lattice import (
     IMPOSSIBLE,
     IMPOSSIBLE_COST,
-    _join_at_one_end,
-    _scan_backward,
-    _skew,
-    _unskew,
+    join_at_one_end,
+    scan_backward,
+    skew,
+    unskew,
 )
 from keras_contextnet.losses.legal_labels import legal_labels
 
@@ -126,15 +126,15 @@ def best_path(
     label_length = ops.cast(label_length, "int32")
     _, frames, columns = ops.shape(blank)
 
-    blank, label = _join_at_one_end(blank, label, frame_length, label_length)
-    score, log_odds = _scan_for_best(_skew(blank), _skew(label))
+    blank, label = join_at_one_end(blank, label, frame_length, label_length)
+    score, log_odds = _scan_for_best(skew(blank), skew(label))
     possible = score > -IMPOSSIBLE_COST
     no_score = ops.where(ops.isnan(score), score, float("-inf"))
     score = ops.where(possible, score, no_score)
 
     # Going back from the end with all or nothing at each node marks the arcs of the one path.
-    _, on_path = _scan_backward(log_odds)
-    on_path = _unskew(on_path, frames + 1)[:, :, :-1]  # (batch, T + 1, U)
+    _, on_path = scan_backward(log_odds)
+    on_path = unskew(on_path, frames + 1)[:, :, :-1]  # (batch, T + 1, U)
     time = ops.arange(frames + 1, dtype=on_path.dtype)[None, :, None]
     frame = ops.cast(ops.sum(on_path * time, axis=1), "int32")  # (batch, U)
 

@@ -5,15 +5,15 @@ from typing import Any
 from keras import ops
 
 from keras_contextnet.losses.arguments import (
-    check_joint_shapes,
+    check_frames,
     check_regularisation,
     check_values,
-    lattice_labels,
     resolve_blank,
 )
+from keras_contextnet.losses.axes import check_axes, check_float
 from keras_contextnet.losses.blocked_joint import BlockedJoint
-from keras_contextnet.losses.lattice import lattice_cost
-from keras_contextnet.losses.packed_cells import inside_lattice
+from keras_contextnet.losses.lattice import inside_lattice, lattice_cost
+from keras_contextnet.losses.legal_labels import legal_labels
 
 
 def joint_rnnt_loss(
@@ -78,20 +78,28 @@ def joint_rnnt_loss(
     target = ops.cast(target, "int32")
     target_length = ops.cast(target_length, "int32")
     output_length = ops.cast(output_length, "int32")
-    check_joint_shapes(target, encoder_output, predictor_output, target_length, output_length)
+    check_axes(
+        target=(target, ("batch", "U")),
+        encoder_output=(encoder_output, ("batch", "T", "channels")),
+        predictor_output=(predictor_output, ("batch", "U + 1", "units")),
+        target_length=(target_length, ("batch",)),
+        output_length=(output_length, ("batch",)),
+    )
+    check_float(encoder_output=encoder_output, predictor_output=predictor_output)
+    check_frames(encoder_output=encoder_output)
     vocabulary = joiner.vocabulary_size
     blank_id = resolve_blank(blank_id, vocabulary)
     check_regularisation(fastemit_lambda, clamp)
-    frames = encoder_output.shape[1]
-    check_values(target, target_length, output_length, frames, vocabulary, blank_id)
-    label, legal = lattice_labels(
-        target, target_length, output_length, ops.shape(encoder_output)[1], vocabulary, blank_id
+    check_values(
+        target, target_length, output_length, encoder_output.shape[1], vocabulary, blank_id
     )
+    frames, columns = ops.shape(encoder_output)[1], ops.shape(predictor_output)[1]
+    label, legal = legal_labels(target, target_length, output_length, frames, vocabulary, blank_id)
     if not joiner.built:
         joiner.build(encoder_output.shape, predictor_output.shape)
     joint = BlockedJoint(
         joiner,
-        inside_lattice(label, target_length, output_length, ops.shape(encoder_output)[1]),
+        inside_lattice(frames, columns, output_length, target_length),
         label,
         blank_id,
         fastemit_lambda,

@@ -78,29 +78,55 @@ def _cost(
     @custom_gradient
     def cost_with_posteriors(blank_log_prob: Any, label_log_prob: Any) -> Any:
         _, frames, columns = ops.shape(blank_log_prob)
-        blank, label = _join_at_one_end(blank_log_prob, label_log_prob, frame_length, label_length)
-        cost, log_odds = _scan_forward(_skew(blank), _skew(label))
-        # Never negated: TensorFlow turns "not >=" into "<", which is another thing for NaN.
+        blank, label = join_at_one_end(blank_log_prob, label_log_prob, frame_length, label_length)
+        cost, log_odds = scan_forward(skew(blank), skew(label))
         impossible = cost >= IMPOSSIBLE_COST
         cost = ops.where(impossible, float("inf"), cost)
 
         def gradient(upstream: Any) -> Any:
-            by_blank, by_label = _scan_backward(log_odds)
-            by_blank = _unskew(by_blank, frames + 1)[:, :frames]  # (batch, T, U + 1)
-            by_label = _unskew(by_label, frames + 1)[:, :frames]
-            inside = _inside(frames, columns, frame_length, label_length)
-            zero = ops.zeros((), cost.dtype)
-            upstream = ops.where(impossible, zero, ops.cast(upstream, cost.dtype))[:, None, None]
-            by_blank = ops.where(inside, -upstream * by_blank, zero)
-            by_label = ops.where(inside, -upstream * (1.0 + fastemit_lambda) * by_label, zero)
-            return by_blank, by_label
+            by_blank, by_label = posteriors(
+                log_odds, impossible, frames, columns, frame_length, label_length
+            )
+            # Where no path is possible, upstream may be infinite or NaN.
+            scale = ops.where(impossible, ops.zeros((), cost.dtype), ops.cast(upstream, cost.dtype))
+            scale = -scale[:, None, None]
+            return scale * by_blank, (1.0 + fastemit_lambda) * scale * by_label
 
         return cost, gradient
 
     return cost_with_posteriors(blank_log_prob, label_log_prob)
 
 
-def _inside(frames: Any, columns: Any, frame_length: Any, label_length: Any) -> Any:
+def posteriors(
+    log_odds: Any,
+    impossible: Any,
+    frames: Any,
+    columns: Any,
+    frame_length: Any,
+    label_length: Any,
+) -> tuple[Any, Any]:
+    """Posterior of each arc, of the blanks and of the labels: two tensors (batch, T, U + 1).
+
+    Args:
+        log_odds: Float tensor (diagonals - 1, batch, U + 1), from `scan_forward`.
+        impossible: Bool tensor (batch,), True where no path has a probability.
+        frames: T.
+        columns: U + 1.
+        frame_length: Int tensor (batch,).
+        label_length: Int tensor (batch,).
+    """
+    inside = inside_lattice(frames, columns, frame_length, label_length)
+    zero = ops.zeros((), log_odds.dtype)
+    by_blank, by_label = (
+        ops.where(inside, unskew(by_arc, frames + 1)[:, :frames], zero)
+        for by_arc in scan_backward(log_odds)
+    )
+    # `impossible` is never negated: TensorFlow turns "not >=" into "<", which differs for NaN.
+    impossible = impossible[:, None, None]
+    return ops.where(impossible, zero, by_blank), ops.where(impossible, zero, by_label)
+
+
+def inside_lattice(frames: Any, columns: Any, frame_length: Any, label_length: Any) -> Any:
     """True at the nodes (t, u) with t < T_i and u <= U_i: (batch, T, U + 1)."""
     frame = ops.arange(frames, dtype="int32")[None, :, None]
     column = ops.arange(columns, dtype="int32")[None, None, :]
@@ -109,7 +135,7 @@ def _inside(frames: Any, columns: Any, frame_length: Any, label_length: Any) -> 
     )
 
 
-def _join_at_one_end(blank: Any, label: Any, frame_length: Any, label_length: Any) -> Any:
+def join_at_one_end(blank: Any, label: Any, frame_length: Any, label_length: Any) -> Any:
     """Adds row T and the free arcs that lead from each utterance's end to (T, U).
 
     Returns both planes as (batch, T + 1, U + 1), with every other arc outside an utterance closed.
@@ -145,7 +171,7 @@ def _join_at_one_end(blank: Any, label: Any, frame_length: Any, label_length: An
     return blank, label
 
 
-def _skew(plane: Any) -> Any:
+def skew(plane: Any) -> Any:
     """Rows into anti-diagonals: (batch, rows, columns) to (rows + columns - 1, batch, columns).
 
     Entry (n, b, u) is plane[b, n - u, u]. Padding each column to one more than the number of
@@ -161,8 +187,8 @@ def _skew(plane: Any) -> Any:
     return ops.transpose(shifted, (2, 0, 1))
 
 
-def _unskew(skewed: Any, rows: Any) -> Any:
-    """The inverse of `_skew`: (diagonals, batch, columns) to (batch, rows, columns)."""
+def unskew(skewed: Any, rows: Any) -> Any:
+    """The inverse of `skew`: (diagonals, batch, columns) to (batch, rows, columns)."""
     diagonals, batch, columns = ops.shape(skewed)
     by_column = ops.transpose(skewed, (1, 2, 0))  # (batch, columns, diagonals)
     flat = ops.reshape(by_column, (batch, columns * diagonals))
@@ -171,7 +197,7 @@ def _unskew(skewed: Any, rows: Any) -> Any:
     return ops.transpose(padded[:, :, :rows], (0, 2, 1))
 
 
-def _scan_forward(blank: Any, label: Any) -> Any:
+def scan_forward(blank: Any, label: Any) -> Any:
     """Log-probability of reaching each node, one anti-diagonal at a time.
 
     Args:
@@ -205,11 +231,11 @@ def _scan_forward(blank: Any, label: Any) -> Any:
     return -(forward[:, -1] + scale[:, 0]), log_odds
 
 
-def _scan_backward(log_odds: Any) -> Any:
+def scan_backward(log_odds: Any) -> Any:
     """Posterior of each arc, by spreading a mass of one back from the last node.
 
     Args:
-        log_odds: Float tensor (diagonals - 1, batch, U + 1), from `_scan_forward`.
+        log_odds: Float tensor (diagonals - 1, batch, U + 1), from `scan_forward`.
 
     Returns:
         Posteriors of the blank and of the label that leave each node, both

@@ -6,13 +6,12 @@ from keras import ops
 
 from keras_contextnet.losses.lattice import (
     IMPOSSIBLE_COST,
-    _inside,
-    _join_at_one_end,
-    _scan_backward,
-    _scan_forward,
-    _skew,
-    _unskew,
+    join_at_one_end,
+    posteriors,
+    scan_forward,
+    skew,
 )
+from keras_contextnet.losses.primitives import custom_gradient
 
 
 def lattice_cost_and_occupancy(
@@ -42,27 +41,20 @@ def lattice_cost_and_occupancy(
     frame_length = ops.cast(frame_length, "int32")
     label_length = ops.cast(label_length, "int32")
 
-    @ops.custom_gradient
+    @custom_gradient
     def cost_and_occupancy(blank_log_prob: Any, label_log_prob: Any) -> Any:
         _, frames, columns = ops.shape(blank_log_prob)
-        blank, label = _join_at_one_end(blank_log_prob, label_log_prob, frame_length, label_length)
-        cost, log_odds = _scan_forward(_skew(blank), _skew(label))
+        blank, label = join_at_one_end(blank_log_prob, label_log_prob, frame_length, label_length)
+        cost, log_odds = scan_forward(skew(blank), skew(label))
         impossible = cost >= IMPOSSIBLE_COST
-        by_blank, by_label = _scan_backward(log_odds)
-        by_blank = _unskew(by_blank, frames + 1)[:, :frames]  # (batch, T, U + 1)
-        by_label = _unskew(by_label, frames + 1)[:, :frames]
-        inside = _inside(frames, columns, frame_length, label_length)
-        inside = ops.logical_and(inside, ops.logical_not(impossible)[:, None, None])
-        zero = ops.zeros((), cost.dtype)
-        by_blank = ops.where(inside, by_blank, zero)
-        by_label = ops.where(inside, by_label, zero)
+        by_blank, by_label = posteriors(
+            log_odds, impossible, frames, columns, frame_length, label_length
+        )
 
-        def gradient(*args: Any, upstream: Any = None) -> Any:
-            upstream = args if upstream is None else upstream
-            # TensorFlow passes one argument for each output, JAX a tuple of them.
-            for_cost, *_ = upstream[0] if len(upstream) == 1 else upstream
-            scale = ops.where(impossible, zero, ops.cast(for_cost, cost.dtype))[:, None, None]
-            return -scale * by_blank, -scale * (1.0 + fastemit_lambda) * by_label
+        def gradient(for_cost: Any, *_: Any) -> Any:
+            scale = ops.where(impossible, ops.zeros((), cost.dtype), ops.cast(for_cost, cost.dtype))
+            scale = -scale[:, None, None]
+            return scale * by_blank, (1.0 + fastemit_lambda) * scale * by_label
 
         cost = ops.where(impossible, float("inf"), cost)
         return (cost, by_blank, by_label), gradient

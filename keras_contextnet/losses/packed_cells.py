@@ -50,10 +50,3 @@ class PackedCells:
             size = ops.minimum(size, self.count - start)
         place = ops.slice(self._packed, (start,), (size,))
         return ops.minimum(place, self.total - 1), place
-
-
-def inside_lattice(label: Any, target_length: Any, output_length: Any, frames: Any) -> Any:
-    """True at the cells (t, u) with t < T_i and u <= U_i: (batch, T, U + 1)."""
-    frame = ops.arange(frames, dtype="int32")[None, :, None]
-    column = ops.arange(ops.shape(label)[1], dtype="int32")[None, None, :]
-    return (frame < output_length[:, None, None]) & (column <= target_length[:, None, None])

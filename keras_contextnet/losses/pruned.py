@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from keras_contextnet.losses.arc_log_probs import arc_log_probs
-from keras_contextnet.losses.arguments import check_values, resolve_blank
+from keras_contextnet.losses.arguments import check_regularisation, check_values, resolve_blank
 from keras_contextnet.losses.axes import check_axes, check_float
 from keras_contextnet.losses.lattice import IMPOSSIBLE, lattice_cost
 from keras_contextnet.losses.legal_labels import legal_labels
@@ -90,10 +90,7 @@ def rnnt_loss_pruned(
     check_float(output=output)
     _, frames, prune_range, vocabulary = ops.shape(output)
     blank_id = resolve_blank(blank_id, vocabulary)
-    if fastemit_lambda < 0:
-        raise ValueError(
-            f"`fastemit_lambda` has to be 0 or more. Received: fastemit_lambda={fastemit_lambda}"
-        )
+    check_regularisation(fastemit_lambda)
     check_values(target, target_length, output_length, output.shape[1], vocabulary, blank_id)
 
     label, legal = legal_labels(target, target_length, output_length, frames, vocabulary, blank_id)

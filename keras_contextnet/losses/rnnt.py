@@ -10,10 +10,10 @@ from keras_contextnet.losses.arguments import (
     check_regularisation,
     check_shapes,
     check_values,
-    lattice_labels,
     resolve_blank,
 )
 from keras_contextnet.losses.lattice import lattice_cost
+from keras_contextnet.losses.legal_labels import legal_labels
 
 
 def rnnt_loss(
@@ -87,9 +87,7 @@ def rnnt_loss(
     check_regularisation(fastemit_lambda, clamp)
     check_values(target, target_length, output_length, output.shape[1], vocabulary, blank_id)
 
-    label, legal = lattice_labels(
-        target, target_length, output_length, frames, vocabulary, blank_id
-    )
+    label, legal = legal_labels(target, target_length, output_length, frames, vocabulary, blank_id)
     blank_log_prob, label_log_prob = arc_log_probs(
         output, label[:, None], blank_id, fastemit_lambda, clamp
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_contextnet.losses.arguments import check_values, resolve_blank
+from keras_contextnet.losses.arguments import check_regularisation, check_values, resolve_blank
 from keras_contextnet.losses.axes import check_axes, check_float
 from keras_contextnet.losses.lattice import lattice_cost
 from keras_contextnet.losses.legal_labels import legal_labels
@@ -139,7 +139,4 @@ def _check_scales(
             f"together. Received: encoder_only_scale={encoder_only_scale}, "
             f"predictor_only_scale={predictor_only_scale}"
         )
-    if fastemit_lambda < 0:
-        raise ValueError(
-            f"`fastemit_lambda` has to be 0 or more. Received: fastemit_lambda={fastemit_lambda}"
-        )
+    check_regularisation(fastemit_lambda)

@@ -202,13 +202,13 @@ def test_wrong_arguments_are_named():
     loss()
     for changes, message in [
         ({"encoder_output": encoder_output[0]}, "`encoder_output` has to be of rank 3"),
-        ({"predictor_output": predictor_output[:, 1:]}, "one column more than `target`"),
+        ({"predictor_output": predictor_output[:, 1:]}, "of the same U as `target`"),
         ({"target": case.target * 0}, r"other than the blank, 0"),
         ({"output_length": [4, 5]}, r"output_length\[1\]=5"),
         ({"blank_id": 9}, "`blank_id` has to be within the vocabulary"),
         ({"clamp": 0.0}, "`clamp` has to be above 0"),
         ({"fastemit_lambda": -1.0}, "`fastemit_lambda` has to be 0 or more"),
-        ({"predictor_output": predictor_output[:1]}, "the same batch size"),
+        ({"predictor_output": predictor_output[:1]}, "of the same batch as"),
     ]:
         with pytest.raises(ValueError, match=message):
             loss(**changes)

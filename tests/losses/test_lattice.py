@@ -3,19 +3,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_contextnet.losses.lattice import _skew, _unskew, lattice_cost
+from keras_contextnet.losses.lattice import lattice_cost, skew, unskew
 
 
 def test_skew_puts_each_anti_diagonal_in_a_row():
     plane = np.arange(1, 13, dtype="float32").reshape(1, 3, 4)
-    skewed = np.asarray(ops.convert_to_numpy(_skew(ops.convert_to_tensor(plane))))
+    skewed = np.asarray(ops.convert_to_numpy(skew(ops.convert_to_tensor(plane))))
 
     assert skewed.shape == (6, 1, 4)
     for n in range(6):
         for u in range(4):
             expected = plane[0, n - u, u] if 0 <= n - u < 3 else np.float32(-1e30)
             assert skewed[n, 0, u] == expected
-    np.testing.assert_array_equal(ops.convert_to_numpy(_unskew(skewed, 3)), plane)
+    np.testing.assert_array_equal(ops.convert_to_numpy(unskew(skewed, 3)), plane)
 
 
 @settings(max_examples=10, deadline=None)
