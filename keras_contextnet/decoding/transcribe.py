@@ -71,15 +71,11 @@ def transcribe(
     text = model.transcribe("examples/audio/2136-5147-0021.opus")
     ```
     """
-    if model.tokenizer is None:
-        raise ValueError(
-            "Expected a model with a tokenizer, which turns token ids into text. Received: "
-            "tokenizer=None. Build the model with one, or use `model.predict` for token ids."
-        )
+    require_tokenizer(model)
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"Expected `batch_size` to be at least 1. Received: {batch_size}")
     if not _is_list(audio):
-        return next(_transcribe_batch(model, [_load(model, audio, sample_rate)]))
+        return next(_transcribe_batch(model, [load_recording(model, audio, sample_rate)]))
     waveforms, errors = _load_list(model, audio, sample_rate)
     texts: list[str | None] = [None] * len(audio)
     batches = _batches_of_like_length(waveforms, batch_size)
@@ -100,7 +96,17 @@ def _is_list(audio: Any) -> bool:
     return not audio or not isinstance(audio[0], (int, float, np.number))
 
 
-def _load(model: ContextNet, item: Any, sample_rate: int) -> np.ndarray:
+def require_tokenizer(model: ContextNet) -> None:
+    """Raises ValueError for a model without a tokenizer."""
+    if model.tokenizer is None:
+        raise ValueError(
+            "Expected a model with a tokenizer, which turns token ids into text. Received: "
+            "tokenizer=None. Build the model with one, or use `model.predict` for token ids."
+        )
+
+
+def load_recording(model: ContextNet, item: Any, sample_rate: int) -> np.ndarray:
+    """Returns the waveform (samples,) of a file or waveform, at the model's rate."""
     from keras_contextnet.data.audio import AudioError, check_waveform, load_audio
 
     if isinstance(item, (str, os.PathLike)):
@@ -123,7 +129,7 @@ def _load_list(
     waveforms, errors = {}, {}
     for index, item in enumerate(items):
         try:
-            waveforms[index] = _load(model, item, sample_rate)
+            waveforms[index] = load_recording(model, item, sample_rate)
         except (ValueError, OSError, TypeError) as error:
             errors[index] = error
     return waveforms, errors

@@ -1,6 +1,22 @@
-"""Losses for transducers."""
+"""Losses for transducers, and alignments on the same lattice."""
 
+from keras_contextnet.losses.alignment import joint_rnnt_alignment, rnnt_alignment
 from keras_contextnet.losses.joint import joint_rnnt_loss
+from keras_contextnet.losses.pruned import rnnt_loss_pruned
+from keras_contextnet.losses.pruned_rnnt import PrunedRNNTLoss
+from keras_contextnet.losses.pruning import prune, pruning_bounds
 from keras_contextnet.losses.rnnt import RNNTLoss, rnnt_loss
+from keras_contextnet.losses.simple import rnnt_loss_simple
 
-__all__ = ["RNNTLoss", "joint_rnnt_loss", "rnnt_loss"]
+__all__ = [
+    "PrunedRNNTLoss",
+    "RNNTLoss",
+    "joint_rnnt_alignment",
+    "joint_rnnt_loss",
+    "prune",
+    "pruning_bounds",
+    "rnnt_alignment",
+    "rnnt_loss",
+    "rnnt_loss_pruned",
+    "rnnt_loss_simple",
+]

@@ -73,11 +73,50 @@ def joint_rnnt_loss(
     )
     ```
     """
+    check_regularisation(fastemit_lambda, clamp)
+    target_length = ops.cast(target_length, "int32")
+    output_length = ops.cast(output_length, "int32")
+    blank_log_prob, label_log_prob, legal = joint_arc_log_probs(
+        encoder_output,
+        predictor_output,
+        joiner,
+        target,
+        target_length,
+        output_length,
+        blank_id,
+        fastemit_lambda,
+        clamp,
+        negligible,
+    )
+    cost = lattice_cost(
+        blank_log_prob, label_log_prob, output_length, target_length, fastemit_lambda
+    )
+    return ops.where(legal, cost, float("nan"))
+
+
+def joint_arc_log_probs(
+    encoder_output: Any,
+    predictor_output: Any,
+    joiner: Any,
+    target: Any,
+    target_length: Any,
+    output_length: Any,
+    blank_id: int,
+    fastemit_lambda: float = 0.0,
+    clamp: float | None = None,
+    negligible: float = 0.0,
+) -> tuple[Any, Any, Any]:
+    """Log-probabilities of the blank and of each label at every node of the lattice.
+
+    Args: see `joint_rnnt_loss`.
+
+    Returns:
+        Two float tensors (batch, T, U + 1), and a boolean tensor (batch,), False where a compiled
+        graph cannot raise for wrong lengths or labels.
+    """
     encoder_output = ops.convert_to_tensor(encoder_output)
     predictor_output = ops.convert_to_tensor(predictor_output)
     target = ops.cast(target, "int32")
-    target_length = ops.cast(target_length, "int32")
-    output_length = ops.cast(output_length, "int32")
     check_axes(
         target=(target, ("batch", "U")),
         encoder_output=(encoder_output, ("batch", "T", "channels")),
@@ -89,7 +128,6 @@ def joint_rnnt_loss(
     check_frames(encoder_output=encoder_output)
     vocabulary = joiner.vocabulary_size
     blank_id = resolve_blank(blank_id, vocabulary)
-    check_regularisation(fastemit_lambda, clamp)
     check_values(
         target, target_length, output_length, encoder_output.shape[1], vocabulary, blank_id
     )
@@ -106,10 +144,7 @@ def joint_rnnt_loss(
         clamp,
         negligible,
     )
-    blank_log_prob, label_log_prob = joint.arc_log_probs(
+    arcs = joint.arc_log_probs(
         joiner.encoder_projection(encoder_output), joiner.predictor_projection(predictor_output)
     )
-    cost = lattice_cost(
-        blank_log_prob, label_log_prob, output_length, target_length, fastemit_lambda
-    )
-    return ops.where(legal, cost, float("nan"))
+    return *arcs, legal

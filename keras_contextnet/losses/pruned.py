@@ -53,9 +53,7 @@ def rnnt_loss_pruned(
     ```python
     import keras
     import numpy as np
-    from keras_contextnet.losses.pruned import rnnt_loss_pruned
-    from keras_contextnet.losses.pruning import prune, pruning_bounds
-    from keras_contextnet.losses.simple import rnnt_loss_simple
+    from keras_contextnet.losses import prune, pruning_bounds, rnnt_loss_pruned, rnnt_loss_simple
 
     encoder = np.random.normal(size=(2, 9, 16)).astype("float32")
     predictor = np.random.normal(size=(2, 6, 16)).astype("float32")

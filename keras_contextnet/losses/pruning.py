@@ -43,7 +43,7 @@ def pruning_bounds(
 
     ```python
     import numpy as np
-    from keras_contextnet.losses.pruning import pruning_bounds
+    from keras_contextnet.losses import pruning_bounds
 
     # One label at frame 1 and two at frame 2.
     blank = np.zeros((1, 4, 4), "float32")
@@ -112,7 +112,7 @@ def prune(
 
     ```python
     import numpy as np
-    from keras_contextnet.losses.pruning import prune
+    from keras_contextnet.losses import prune
 
     encoder, predictor = prune(
         encoder_output=np.zeros((2, 4, 8), "float32"),

@@ -12,8 +12,10 @@ from keras_contextnet.losses.arguments import (
     check_values,
     resolve_blank,
 )
+from keras_contextnet.losses.joint import joint_rnnt_loss
 from keras_contextnet.losses.lattice import lattice_cost
 from keras_contextnet.losses.legal_labels import legal_labels
+from keras_contextnet.losses.transducer_loss import TransducerLoss, check_keys, tokens_and_length
 
 
 def rnnt_loss(
@@ -98,19 +100,25 @@ def rnnt_loss(
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
-class RNNTLoss(keras.losses.Loss):
-    """RNN transducer loss as a Keras loss; see `rnnt_loss`.
+class RNNTLoss(TransducerLoss):
+    """RNN transducer loss as a Keras loss; see `rnnt_loss` and `joint_rnnt_loss`.
 
     `y_true` is either a dictionary of `"tokens"` (batch, U) and `"token_length"` (batch,), or
     a tensor of tokens (batch, U) alone, whose negative entries at the end of a row are padding.
 
-    `y_pred` is either a dictionary of `"logits"` (batch, T, U + 1, vocabulary) and
-    `"frame_length"` (batch,), or the logits alone. Logits alone are T frames long, unless they
-    carry a Keras mask (batch, T), whose true entries at the start of a row are the frames.
+    `y_pred` is one of
+
+    - a dictionary of `"logits"` (batch, T, U + 1, vocabulary) and `"frame_length"` (batch,);
+    - a dictionary of `"encoder_output"` (batch, T, channels), `"predictor_output"`
+      (batch, U + 1, units), `"joiner"` (the layer) and `"frame_length"`, whose logits are not
+      kept in memory: this is what `ContextNet` gives;
+    - the logits alone. They are T frames long, unless they carry a Keras mask (batch, T), whose
+      true entries at the start of a row are the frames.
 
     Args:
         blank_id: Integer, the vocabulary index of the blank; -1 is the last.
         fastemit_lambda: Float, 0 or more. FastEmit regularisation of the gradient.
+        clamp: Float or None. Largest absolute entry of the logits' gradient, see `rnnt_loss`.
         reduction: String or None, as for any Keras loss.
         name: String.
         dtype: Dtype of the reduced loss. The lattice is always computed in float32 or better, and
@@ -134,77 +142,48 @@ class RNNTLoss(keras.losses.Loss):
         self,
         blank_id: int = 0,
         fastemit_lambda: float = 0.0,
+        clamp: float | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "rnnt_loss",
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.blank_id = blank_id
-        self.fastemit_lambda = fastemit_lambda
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        # Keras's own casts both arguments to one float dtype, which would round tokens and copy
-        # the logits, and takes a mask for one of losses. So only the costs are given to it.
-        with keras.name_scope(self.name):
-            costs = self.call(y_true, y_pred)
-            reduce = _Reduction(reduction=self.reduction, dtype=self.dtype)
-            return reduce(costs, costs, sample_weight=sample_weight)
+        super().__init__(blank_id, fastemit_lambda, reduction, name, dtype)
+        self.clamp = clamp
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Costs (batch,), before reduction."""
-        target, target_length = _tokens_and_length(y_true)
+        target, target_length = tokens_and_length(y_true)
+        options = {
+            "blank_id": self.blank_id,
+            "fastemit_lambda": self.fastemit_lambda,
+            "clamp": self.clamp,
+        }
+        if isinstance(y_pred, dict) and "joiner" in y_pred:
+            check_keys("y_pred", y_pred, ("encoder_output", "predictor_output", "frame_length"))
+            return joint_rnnt_loss(
+                y_pred["encoder_output"],
+                y_pred["predictor_output"],
+                y_pred["joiner"],
+                target,
+                target_length,
+                y_pred["frame_length"],
+                **options,
+            )
         logits, output_length = _logits_and_length(y_pred)
-        return rnnt_loss(
-            target,
-            logits,
-            target_length,
-            output_length,
-            blank_id=self.blank_id,
-            fastemit_lambda=self.fastemit_lambda,
-        )
+        return rnnt_loss(target, logits, target_length, output_length, **options)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        config = super().get_config()
-        return {
-            **config,
-            "blank_id": self.blank_id,
-            "fastemit_lambda": self.fastemit_lambda,
-            "dtype": self.dtype,
-        }
-
-
-class _Reduction(keras.losses.Loss):
-    """Keras's weighting and reduction of losses that are already there."""
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return y_pred
-
-
-def _tokens_and_length(y_true: Any) -> tuple[Any, Any]:
-    """Tokens (batch, U) and their count (batch,)."""
-    if isinstance(y_true, dict):
-        _check_keys("y_true", y_true, ("tokens", "token_length"))
-        return y_true["tokens"], y_true["token_length"]
-    tokens = ops.convert_to_tensor(y_true)
-    return tokens, ops.sum(ops.cast(tokens >= 0, "int32"), axis=-1)
+        return {**super().get_config(), "clamp": self.clamp}
 
 
 def _logits_and_length(y_pred: Any) -> tuple[Any, Any]:
     """Logits (batch, T, U + 1, vocabulary) and their frames (batch,)."""
     if isinstance(y_pred, dict):
-        _check_keys("y_pred", y_pred, ("logits", "frame_length"))
+        check_keys("y_pred", y_pred, ("logits", "frame_length"))
         return y_pred["logits"], y_pred["frame_length"]
     mask = getattr(y_pred, "_keras_mask", None)
     logits = ops.convert_to_tensor(y_pred)
     if mask is not None:
         return logits, ops.sum(ops.cast(mask, "int32"), axis=-1)
     return logits, ops.full(ops.shape(logits)[:1], ops.shape(logits)[1], dtype="int32")
-
-
-def _check_keys(name: str, value: dict[str, Any], keys: tuple[str, str]) -> None:
-    if not set(keys) <= set(value):
-        raise ValueError(
-            f"`{name}` as a dictionary has to have the keys {list(keys)}. "
-            f"Received: keys {list(value)}"
-        )

@@ -69,7 +69,7 @@ def rnnt_loss_simple(
 
     ```python
     import numpy as np
-    from keras_contextnet.losses.simple import rnnt_loss_simple
+    from keras_contextnet.losses import rnnt_loss_simple
 
     cost, (blank, label) = rnnt_loss_simple(
         target=np.array([[3, 1], [2, 0]]),
@@ -95,7 +95,8 @@ def rnnt_loss_simple(
         output_length=(output_length, ("batch",)),
     )
     check_float(encoder_logits=encoder_logits, predictor_logits=predictor_logits)
-    _check_scales(encoder_only_scale, predictor_only_scale, fastemit_lambda)
+    check_scales(encoder_only_scale, predictor_only_scale)
+    check_regularisation(fastemit_lambda)
     _, frames, vocabulary = ops.shape(encoder_logits)
     static_frames = encoder_logits.shape[1]
     blank_id = resolve_blank(blank_id, vocabulary)
@@ -128,9 +129,8 @@ def _without_padding(logits: Any, inside: Any) -> Any:
     return ops.where(inside[:, :, None], logits, ops.zeros((), logits.dtype))
 
 
-def _check_scales(
-    encoder_only_scale: float, predictor_only_scale: float, fastemit_lambda: float
-) -> None:
+def check_scales(encoder_only_scale: float, predictor_only_scale: float) -> None:
+    """Raises ValueError unless both are shares of one."""
     if min(encoder_only_scale, predictor_only_scale) < 0 or (
         encoder_only_scale + predictor_only_scale > 1
     ):
@@ -139,4 +139,3 @@ def _check_scales(
             f"together. Received: encoder_only_scale={encoder_only_scale}, "
             f"predictor_only_scale={predictor_only_scale}"
         )
-    check_regularisation(fastemit_lambda)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 from keras import ops
@@ -12,7 +12,11 @@ from keras_contextnet.decoding.greedy import greedy_decode
 from keras_contextnet.layers import LogMelSpectrogram
 from keras_contextnet.layers.masking import length_from_mask, mask_from_length
 from keras_contextnet.losses import RNNTLoss
+from keras_contextnet.losses.transducer_loss import TransducerLoss
 from keras_contextnet.models.presets import PRESETS
+
+if TYPE_CHECKING:
+    from keras_contextnet.decoding.align import Alignment
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -24,7 +28,10 @@ class ContextNet(keras.Model):
     rank 2 or 3 is audio or features without padding. Targets `y` are a dict of `tokens` (batch, U)
     and `token_length` (batch,). `keras_contextnet.data.make_dataset` yields such pairs.
 
-    Without a `loss` in `compile()` the model trains with `RNNTLoss` and its own blank. Metrics get
+    Without a `loss` in `compile()` the model trains with `RNNTLoss` and its own blank, so that the
+    lattice of logits is never in memory. Another `loss` gets `y_true` as above, and in `y_pred`
+    `encoder_output`, `predictor_output`, `frame_length` and the layers `joiner` and `simple_joiner`
+    if it is one of `keras_contextnet.losses`, else `logits` and `frame_length`. Metrics get
     token ids padded with -1: those of `y`, and the greedy transcript; they are computed in
     `evaluate` and validation, not in training steps.
 
@@ -35,6 +42,7 @@ class ContextNet(keras.Model):
         frontend: layer from audio to features; a `LogMelSpectrogram` if None.
         augmenter: optional layer on the features while training, such as `SpecAugment`.
         tokenizer: optional `keras_contextnet.text.Tokenizer`, needed for text.
+        simple_joiner: `SimpleJoiner`, which training with `PrunedRNNTLoss` needs.
         max_symbols_per_frame: int. Tokens that greedy decoding may emit in one encoder frame.
         l2: float. Weight of the squared norm of all trainable weights in the loss; the paper's
             is 1e-6.
@@ -82,6 +90,7 @@ class ContextNet(keras.Model):
         frontend: keras.layers.Layer | None = None,
         augmenter: keras.layers.Layer | None = None,
         tokenizer: Any = None,
+        simple_joiner: keras.layers.Layer | None = None,
         max_symbols_per_frame: int = 10,
         l2: float = 0.0,
         **kwargs: Any,
@@ -89,13 +98,14 @@ class ContextNet(keras.Model):
         super().__init__(**kwargs)
         if frontend is None:
             frontend = LogMelSpectrogram(num_bands=encoder.num_features, name="frontend")
-        _check_sizes(encoder, predictor, joiner, frontend, tokenizer)
+        _check_sizes(encoder, predictor, joiner, simple_joiner, frontend, tokenizer)
         self.frontend = frontend
         self.augmenter = augmenter
         self.encoder = encoder
         self.predictor = predictor
         self.joiner = joiner
         self.tokenizer = tokenizer
+        self.simple_joiner = simple_joiner
         self.max_symbols_per_frame = max_symbols_per_frame
         self.l2 = l2
         self._build_parts()
@@ -104,10 +114,11 @@ class ContextNet(keras.Model):
         """Creates every weight now, so that a model can be saved before its first call."""
         if not self.predictor.built:
             self.predictor.build((None, None))
-        if not self.joiner.built:
-            self.joiner.build(
-                (None, None, self.encoder.output_channels), (None, None, self.predictor.units)
-            )
+        for joiner in (self.joiner, self.simple_joiner):
+            if joiner is not None and not joiner.built:
+                joiner.build(
+                    (None, None, self.encoder.output_channels), (None, None, self.predictor.units)
+                )
         self.built = True
 
     @property
@@ -206,11 +217,20 @@ class ContextNet(keras.Model):
                 'Expected targets `y` to be a dict of "tokens" (batch, U) and "token_length" '
                 f"(batch,). Received: {sorted(y) if isinstance(y, dict) else type(y).__name__}"
             )
-        logits = self.lattice(y_pred["encoder_output"], y["tokens"], training=training)
         loss = self.loss if self.loss is not None else RNNTLoss(self.blank_id)
+        predictor_output = self.predictor(y["tokens"], training=training)
+        if isinstance(loss, TransducerLoss):
+            outputs = {
+                "encoder_output": y_pred["encoder_output"],
+                "predictor_output": predictor_output,
+                "joiner": self.joiner,
+                "simple_joiner": self.simple_joiner,
+            }
+        else:
+            outputs = {"logits": self.joiner(y_pred["encoder_output"], predictor_output)}
         total = loss(
             {"tokens": y["tokens"], "token_length": ops.reshape(y["token_length"], (-1,))},
-            {"logits": logits, "frame_length": y_pred["frame_length"]},
+            {**outputs, "frame_length": y_pred["frame_length"]},
             _weight_of_utterances(sample_weight),
         )
         for regularisation in self.losses:
@@ -249,6 +269,12 @@ class ContextNet(keras.Model):
         from keras_contextnet.decoding.transcribe import transcribe
 
         return transcribe(self, audio, **kwargs)
+
+    def align(self, audio: Any, text: str, sample_rate: int = 16000) -> Alignment:
+        """Returns when each piece of a text is said: see `keras_contextnet.decoding.align`."""
+        from keras_contextnet.decoding.align import align
+
+        return align(self, audio, text, sample_rate)
 
     def export(self, filepath: str | Path, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Writes a model that runs without this package: waveform in, token ids and count out.
@@ -290,13 +316,22 @@ class ContextNet(keras.Model):
             "frontend": serialize(self.frontend),
             "augmenter": serialize(self.augmenter),
             "tokenizer": serialize(self.tokenizer),
+            "simple_joiner": serialize(self.simple_joiner),
             "max_symbols_per_frame": self.max_symbols_per_frame,
             "l2": self.l2,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ContextNet:
-        parts = ("encoder", "predictor", "joiner", "frontend", "augmenter", "tokenizer")
+        parts = (
+            "encoder",
+            "predictor",
+            "joiner",
+            "frontend",
+            "augmenter",
+            "tokenizer",
+            "simple_joiner",
+        )
         deserialize = keras.saving.deserialize_keras_object
         built = {
             part: deserialize(config[part], custom_objects=custom_objects)
@@ -311,12 +346,15 @@ def _weight_of_utterances(sample_weight: Any) -> Any:
     return sample_weight["tokens"] if isinstance(sample_weight, dict) else sample_weight
 
 
-def _check_sizes(encoder: Any, predictor: Any, joiner: Any, frontend: Any, tokenizer: Any) -> None:
-    if predictor.vocabulary_size != joiner.vocabulary_size:
-        raise ValueError(
-            "Expected `predictor` and `joiner` to have the same vocabulary_size. Received: "
-            f"{predictor.vocabulary_size} and {joiner.vocabulary_size}"
-        )
+def _check_sizes(
+    encoder: Any, predictor: Any, joiner: Any, simple_joiner: Any, frontend: Any, tokenizer: Any
+) -> None:
+    for name, part in (("predictor", predictor), ("simple_joiner", simple_joiner)):
+        if part is not None and part.vocabulary_size != joiner.vocabulary_size:
+            raise ValueError(
+                f"Expected `{name}` and `joiner` to have the same vocabulary_size. Received: "
+                f"{part.vocabulary_size} and {joiner.vocabulary_size}"
+            )
     bands = getattr(frontend, "num_bands", encoder.num_features)
     if bands != encoder.num_features:
         raise ValueError(
