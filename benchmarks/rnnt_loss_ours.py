@@ -135,9 +135,7 @@ def _pruned(
     """The simple loss finds five columns of each frame, and the joint is made for those only."""
     import tensorflow as tf
 
-    from keras_contextnet.losses.pruned import rnnt_loss_pruned
-    from keras_contextnet.losses.pruning import prune, pruning_bounds
-    from keras_contextnet.losses.simple import rnnt_loss_simple
+    from keras_contextnet.losses import joint_rnnt_loss, pruning_bounds, rnnt_loss_simple
 
     simple, occupancy = rnnt_loss_simple(
         labels,
@@ -148,11 +146,8 @@ def _pruned(
         return_occupancy=True,
     )
     bounds = pruning_bounds(*occupancy, label_length, frame_length, prune_range=5)
-    pruned = prune(
-        joiner.encoder_projection(encoder_output),
-        joiner.predictor_projection(predictor_output),
-        bounds,
-        prune_range=5,
-    )
-    logits = joiner.join(*pruned)  # (batch, T, 5, vocabulary)
-    return [rnnt_loss_pruned(labels, logits, label_length, frame_length, bounds), simple]
+    pruned = joint_rnnt_loss(
+        encoder_output, predictor_output, joiner, labels, label_length, frame_length,
+        negligible=1e-6, bounds=bounds, prune_range=5,
+    )  # fmt: skip
+    return [pruned, simple]

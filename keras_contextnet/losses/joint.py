@@ -12,8 +12,9 @@ from keras_contextnet.losses.arguments import (
 )
 from keras_contextnet.losses.axes import check_axes, check_float
 from keras_contextnet.losses.blocked_joint import BlockedJoint
-from keras_contextnet.losses.lattice import inside_lattice, lattice_cost
+from keras_contextnet.losses.lattice import IMPOSSIBLE, inside_lattice, lattice_cost
 from keras_contextnet.losses.legal_labels import legal_labels
+from keras_contextnet.losses.pruning import check_prune_range, is_kept
 
 
 def joint_rnnt_loss(
@@ -27,6 +28,8 @@ def joint_rnnt_loss(
     fastemit_lambda: float = 0.0,
     clamp: float | None = None,
     negligible: float = 1e-9,
+    bounds: Any = None,
+    prune_range: int | None = None,
 ) -> Any:
     """RNN transducer loss of a joint network's outputs, which are never in memory as a whole.
 
@@ -49,9 +52,12 @@ def joint_rnnt_loss(
             logits, see `rnnt_loss`.
         negligible: Float. The gradient leaves out lattice cells whose posterior probability is at
             most this. 1e-9 is less than float32 resolves; 0 leaves out only cells of none.
+        bounds: Integer tensor (batch, T) or None. With it alignments keep to the columns of each
+            frame from `bounds` on, as in `rnnt_loss_pruned`, and no others are computed.
+        prune_range: Integer, columns of each frame that are kept, with `bounds` only.
 
     Returns:
-        Float tensor (batch,), as `rnnt_loss` returns it.
+        Float tensor (batch,), as `rnnt_loss` returns it, or `rnnt_loss_pruned` with `bounds`.
 
     Raises:
         ValueError: As `rnnt_loss` does.
@@ -87,6 +93,8 @@ def joint_rnnt_loss(
         fastemit_lambda,
         clamp,
         negligible,
+        bounds,
+        prune_range,
     )
     cost = lattice_cost(
         blank_log_prob, label_log_prob, output_length, target_length, fastemit_lambda
@@ -105,6 +113,8 @@ def joint_arc_log_probs(
     fastemit_lambda: float = 0.0,
     clamp: float | None = None,
     negligible: float = 0.0,
+    bounds: Any = None,
+    prune_range: int | None = None,
 ) -> tuple[Any, Any, Any]:
     """Log-probabilities of the blank and of each label at every node of the lattice.
 
@@ -135,16 +145,15 @@ def joint_arc_log_probs(
     label, legal = legal_labels(target, target_length, output_length, frames, vocabulary, blank_id)
     if not joiner.built:
         joiner.build(encoder_output.shape, predictor_output.shape)
-    joint = BlockedJoint(
-        joiner,
-        inside_lattice(frames, columns, output_length, target_length),
-        label,
-        blank_id,
-        fastemit_lambda,
-        clamp,
-        negligible,
-    )
+    selected = inside_lattice(frames, columns, output_length, target_length)
+    if bounds is not None:
+        check_prune_range(prune_range)
+        kept = is_kept(ops.cast(bounds, "int32"), prune_range, columns)
+        selected = ops.logical_and(selected, kept)
+    joint = BlockedJoint(joiner, selected, label, blank_id, fastemit_lambda, clamp, negligible)
     arcs = joint.arc_log_probs(
         joiner.encoder_projection(encoder_output), joiner.predictor_projection(predictor_output)
     )
+    if bounds is not None:
+        arcs = [ops.where(kept, arc, ops.cast(IMPOSSIBLE, arc.dtype)) for arc in arcs]
     return *arcs, legal

@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_contextnet.losses.pruned import rnnt_loss_pruned
-from keras_contextnet.losses.pruning import check_prune_range, prune, pruning_bounds
+from keras_contextnet.losses.joint import joint_rnnt_loss
+from keras_contextnet.losses.pruning import check_prune_range, pruning_bounds
 from keras_contextnet.losses.simple import check_scales, rnnt_loss_simple
 from keras_contextnet.losses.transducer_loss import TransducerLoss, check_keys, tokens_and_length
 
@@ -14,7 +14,7 @@ from keras_contextnet.losses.transducer_loss import TransducerLoss, check_keys, 
 class PrunedRNNTLoss(TransducerLoss):
     """RNN transducer loss on the few lattice columns of each frame that a simple joiner picks.
 
-    total = simple_scale * rnnt_loss_simple(...) + pruned_scale * rnnt_loss_pruned(...)
+    total = simple_scale * rnnt_loss_simple(...) + pruned_scale * joint_rnnt_loss(..., bounds=...)
 
     An approximation that costs a fraction of `RNNTLoss`: the joint network runs on `prune_range`
     of the U + 1 columns. A `ContextNet` trains with it that has a `simple_joiner`.
@@ -32,6 +32,7 @@ class PrunedRNNTLoss(TransducerLoss):
         pruned_scale: Float, weight of the pruned loss.
         encoder_only_scale: Float, 0 to 1, smoothing of the simple loss, see `rnnt_loss_simple`.
         predictor_only_scale: Float, 0 to 1, smoothing of the simple loss.
+        negligible: Float. The pruned loss's gradient leaves out cells of at most this posterior.
         fastemit_lambda: Float, 0 or more. FastEmit regularisation of both gradients.
         reduction: String or None, as for any Keras loss.
         name: String.
@@ -67,6 +68,7 @@ class PrunedRNNTLoss(TransducerLoss):
         pruned_scale: float = 1.0,
         encoder_only_scale: float = 0.0,
         predictor_only_scale: float = 0.25,
+        negligible: float = 1e-6,
         fastemit_lambda: float = 0.0,
         reduction: str | None = "sum_over_batch_size",
         name: str = "pruned_rnnt_loss",
@@ -80,6 +82,7 @@ class PrunedRNNTLoss(TransducerLoss):
         self.pruned_scale = pruned_scale
         self.encoder_only_scale = encoder_only_scale
         self.predictor_only_scale = predictor_only_scale
+        self.negligible = negligible
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Costs (batch,), before reduction."""
@@ -106,15 +109,18 @@ class PrunedRNNTLoss(TransducerLoss):
             **options,
         )
         bounds = pruning_bounds(*occupancy, target_length, frame_length, self.prune_range)
-        logits = joiner.join(
-            *prune(
-                joiner.encoder_projection(encoder_output),
-                joiner.predictor_projection(predictor_output),
-                bounds,
-                self.prune_range,
-            )
-        )  # (batch, T, prune_range, vocabulary)
-        pruned = rnnt_loss_pruned(target, logits, target_length, frame_length, bounds, **options)
+        pruned = joint_rnnt_loss(
+            encoder_output,
+            predictor_output,
+            joiner,
+            target,
+            target_length,
+            frame_length,
+            negligible=self.negligible,
+            bounds=bounds,
+            prune_range=self.prune_range,
+            **options,
+        )
         return self.simple_scale * simple + self.pruned_scale * pruned
 
     def get_config(self) -> dict[str, Any]:
@@ -126,4 +132,5 @@ class PrunedRNNTLoss(TransducerLoss):
             "pruned_scale": self.pruned_scale,
             "encoder_only_scale": self.encoder_only_scale,
             "predictor_only_scale": self.predictor_only_scale,
+            "negligible": self.negligible,
         }

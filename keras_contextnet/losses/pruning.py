@@ -145,9 +145,15 @@ def kept_columns(bounds: Any, prune_range: Any, columns: Any) -> Any:
     return ops.minimum(bounds[:, :, None] + offset, columns - 1)
 
 
-def check_prune_range(prune_range: int) -> None:
+def is_kept(bounds: Any, prune_range: int, columns: Any) -> Any:
+    """True at the kept cells of the lattice, (batch, T, U + 1)."""
+    offset = ops.arange(columns, dtype="int32") - bounds[:, :, None]
+    return ops.logical_and(offset >= 0, offset < prune_range)
+
+
+def check_prune_range(prune_range: int | None) -> None:
     """Raises ValueError if no cell would be kept."""
-    if prune_range < 1:
+    if prune_range is None or prune_range < 1:
         raise ValueError(f"`prune_range` has to be 1 or more. Received: prune_range={prune_range}")
 
 

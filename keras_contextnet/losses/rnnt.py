@@ -119,6 +119,7 @@ class RNNTLoss(TransducerLoss):
         blank_id: Integer, the vocabulary index of the blank; -1 is the last.
         fastemit_lambda: Float, 0 or more. FastEmit regularisation of the gradient.
         clamp: Float or None. Largest absolute entry of the logits' gradient, see `rnnt_loss`.
+        negligible: Float. Lattice cells that the gradient leaves out, see `joint_rnnt_loss`.
         reduction: String or None, as for any Keras loss.
         name: String.
         dtype: Dtype of the reduced loss. The lattice is always computed in float32 or better, and
@@ -143,12 +144,14 @@ class RNNTLoss(TransducerLoss):
         blank_id: int = 0,
         fastemit_lambda: float = 0.0,
         clamp: float | None = None,
+        negligible: float = 1e-9,
         reduction: str | None = "sum_over_batch_size",
         name: str = "rnnt_loss",
         dtype: Any = None,
     ) -> None:
         super().__init__(blank_id, fastemit_lambda, reduction, name, dtype)
         self.clamp = clamp
+        self.negligible = negligible
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Costs (batch,), before reduction."""
@@ -167,6 +170,7 @@ class RNNTLoss(TransducerLoss):
                 target,
                 target_length,
                 y_pred["frame_length"],
+                negligible=self.negligible,
                 **options,
             )
         logits, output_length = _logits_and_length(y_pred)
@@ -174,7 +178,7 @@ class RNNTLoss(TransducerLoss):
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {**super().get_config(), "clamp": self.clamp}
+        return {**super().get_config(), "clamp": self.clamp, "negligible": self.negligible}
 
 
 def _logits_and_length(y_pred: Any) -> tuple[Any, Any]:

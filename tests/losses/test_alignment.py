@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_contextnet.losses.alignment import best_path, rnnt_alignment
+from keras_contextnet import Joiner
+from keras_contextnet.losses import joint_rnnt_alignment, rnnt_alignment
+from keras_contextnet.losses.best_path import best_path
 
 EXAMPLES = 25 if keras.backend.backend() == "tensorflow" else 8  # JAX compiles for each
 
@@ -212,3 +214,21 @@ def test_wrong_arguments_are_named(changes, message):
     }
     with pytest.raises(ValueError, match=message):
         rnnt_alignment(**{**arguments, **changes})
+
+
+def test_from_a_joint_network_s_inputs():
+    """Equal to the alignment of its logits, in the utterance that a graph cannot refuse too."""
+    rng = np.random.default_rng(0)
+    joiner = Joiner(7, units=6)
+    encoder_output = rng.normal(size=(3, 6, 5)).astype("float32")
+    predictor_output = rng.normal(size=(3, 4, 5)).astype("float32")
+    target = rng.integers(0, 6, (3, 3))
+    logits = joiner(encoder_output, predictor_output)
+    lengths = np.array([3, 1, 2]), np.array([6, 4, 1])
+    expected = rnnt_alignment(target, logits, *lengths, blank_id=-1)
+    received = joint_rnnt_alignment(
+        encoder_output, predictor_output, joiner, target, *lengths, blank_id=-1
+    )
+    np.testing.assert_array_equal(*(ops.convert_to_numpy(x[0]) for x in (received, expected)))
+    scores = [ops.convert_to_numpy(x[1]) for x in (received, expected)]
+    np.testing.assert_allclose(*scores, rtol=1e-5)

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_contextnet import Joiner
-from keras_contextnet.losses import joint_rnnt_loss, packed_cells, rnnt_loss
+from keras_contextnet.losses import (
+    joint_rnnt_loss,
+    packed_cells,
+    prune,
+    rnnt_loss,
+    rnnt_loss_pruned,
+)
 
 CHANNELS, UNITS, VOCABULARY = 5, 6, 7
 
@@ -136,6 +142,34 @@ def test_options_are_those_of_rnnt_loss(value_and_gradient, options):
     check(value_and_gradient, case, **options)
 
 
+@pytest.mark.parametrize("mode", ["eager", "graph", "compiled"])
+def test_pruned_is_the_loss_of_the_kept_columns(value_and_gradient, mode):
+    case = Case(6, 4)
+    case.target_length, case.output_length = np.array([4, 2, 0]), np.array([6, 3, 4])
+    bounds = np.array([[0, 0, 1, 2, 3, 3], [0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]])
+
+    def pruned(x):
+        encoder_output, predictor_output, *weights = case.parts(x)
+        mapping = list(zip(case.joiner.trainable_variables, weights, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            logits = case.joiner.join(
+                *prune(
+                    case.joiner.encoder_projection(encoder_output),
+                    case.joiner.predictor_projection(predictor_output),
+                    bounds,
+                    2,
+                )
+            )
+        return rnnt_loss_pruned(case.target, logits, case.target_length, case.output_length, bounds)
+
+    expected, expected_gradient = value_and_gradient(pruned, f32(case))
+    fused = case.fused(bounds=bounds, prune_range=2)
+    value, gradient = value_and_gradient(fused, f32(case), mode)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-5)
+    assert (value > value_and_gradient(case.fused(), f32(case))[0])[:2].all()
+
+
 def test_padding_of_any_value_changes_nothing(value_and_gradient):
     case = Case(5, 3, batch=2)
     case.target_length, case.output_length = np.array([3, 1]), np.array([5, 3])
@@ -208,6 +242,7 @@ def test_wrong_arguments_are_named():
         ({"blank_id": 9}, "`blank_id` has to be within the vocabulary"),
         ({"clamp": 0.0}, "`clamp` has to be above 0"),
         ({"fastemit_lambda": -1.0}, "`fastemit_lambda` has to be 0 or more"),
+        ({"bounds": np.zeros((2, 4), "int32")}, "`prune_range` has to be 1 or more"),
         ({"predictor_output": predictor_output[:1]}, "of the same batch as"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_contextnet as kc
-from keras_contextnet.losses import RNNTLoss
+from keras_contextnet.losses import PrunedRNNTLoss, RNNTLoss
 from keras_contextnet.metrics import CharacterErrorRate, WordErrorRate
 
 
@@ -42,6 +42,43 @@ def test_fit_takes(kind, make_contextnet, quickly, batch):
     assert history["loss"][1] < history["loss"][0]
     for weight, old, new in zip(model.trainable_weights, before, weights_of(model), strict=True):
         assert np.abs(new - old).max() > 0, weight.path
+
+
+class LossOfLogits(keras.losses.Loss):
+    """A loss that knows nothing of joiners."""
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        assert set(y_pred) == {"logits", "frame_length"}
+        return RNNTLoss(blank_id=-1)(y_true, y_pred)
+
+
+def test_the_default_loss_is_that_of_the_whole_lattice(make_contextnet, quickly, batch):
+    """Loss and every weight after two steps, made without the lattice and with it."""
+    losses, weights = [], []
+    for loss in (None, LossOfLogits()):
+        model = make_contextnet()
+        model.compile(keras.optimizers.SGD(1e-3), loss=loss, **quickly)
+        losses.append(model.fit(*batch, epochs=2, verbose=0).history["loss"])
+        weights.append(weights_of(model))
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    for fused, materialised in zip(*weights, strict=True):
+        np.testing.assert_allclose(fused, materialised, atol=1e-5)
+
+
+def test_pruned_training(make_contextnet, quickly, batch, tmp_path):
+    model = make_contextnet(simple_joiner=kc.models.SimpleJoiner(29))
+    model.compile(keras.optimizers.Adam(1e-3), loss=PrunedRNNTLoss(-1, prune_range=2), **quickly)
+    before = weights_of(model)
+    history = model.fit(*batch, epochs=3, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    for weight, old, new in zip(model.trainable_weights, before, weights_of(model), strict=True):
+        assert np.abs(new - old).max() > 0, weight.path
+
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(again.loss, PrunedRNNTLoss)
+    for weight, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
 
 
 def test_evaluate_and_validation_give_error_rates(make_contextnet, batch):
