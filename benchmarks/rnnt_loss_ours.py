@@ -10,6 +10,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 Adapter = tuple[Callable[[], Any], Callable[[Any], tuple[Any, list[Any]]]]
 
 
@@ -88,9 +90,9 @@ def joint_tensorflow(inputs: dict[str, Any], loss: str, dtype: str = "float32") 
     weights = [variable.value for variable in joiner.trainable_variables]
     compute_costs = {"materialised": _materialised, "fused": _fused}.get(loss)
     if loss == "pruned":
-        simple_weights = [tf.Variable(array) for array in inputs["simple_weights"]]
-        weights += simple_weights
-        compute_costs = functools.partial(_pruned, simple_weights)
+        simple_joiner = _simple_joiner(inputs, dtype)
+        weights += [variable.value for variable in simple_joiner.trainable_variables]
+        compute_costs = functools.partial(_pruned, simple_joiner)
     input_dtype = "float64" if dtype == "float64" else "float32"
     arguments = (
         tf.cast(encoder_output, input_dtype),
@@ -129,18 +131,26 @@ def _fused(joiner, encoder_output, predictor_output, labels, label_length, frame
     return [costs]
 
 
+def _simple_joiner(inputs, dtype):
+    from keras_contextnet.models import SimpleJoiner
+
+    kernels = inputs["simple_weights"]
+    simple_joiner = SimpleJoiner(kernels[0].shape[1], dtype=dtype)
+    simple_joiner.build(inputs["encoder_output"].shape, inputs["predictor_output"].shape)
+    no_bias = np.zeros(kernels[0].shape[1])
+    simple_joiner.set_weights([kernels[0], no_bias, kernels[1], no_bias])
+    return simple_joiner
+
+
 def _pruned(
-    simple_weights, joiner, encoder_output, predictor_output, labels, label_length, frame_length
+    simple_joiner, joiner, encoder_output, predictor_output, labels, label_length, frame_length
 ):
     """The simple loss finds five columns of each frame, and the joint is made for those only."""
-    import tensorflow as tf
-
     from keras_contextnet.losses import joint_rnnt_loss, pruning_bounds, rnnt_loss_simple
 
     simple, occupancy = rnnt_loss_simple(
         labels,
-        tf.tensordot(encoder_output, simple_weights[0], 1),
-        tf.tensordot(predictor_output, simple_weights[1], 1),
+        *simple_joiner(encoder_output, predictor_output),
         label_length,
         frame_length,
         return_occupancy=True,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_contextnet.backend import custom_gradient, pull_back
 from keras_contextnet.layers.masking import check_sequence
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
 class MaskedBatchNormalization(keras.layers.Layer):
-    """Batch normalisation over the real frames of a padded batch.
+    """Batch normalisation over the real frames of a padded batch, and an activation.
 
     The statistics are taken in float32 over every frame inside the mask, so that padding moves
     neither the batch's normalisation nor the moving averages. Frames outside the mask are
@@ -21,6 +23,8 @@ class MaskedBatchNormalization(keras.layers.Layer):
     Args:
         momentum: float in [0, 1). Weight of the past in the moving averages.
         epsilon: float. Added to the variance.
+        activation: Keras activation, its name, or None. Done here it takes no memory of its own:
+            training keeps the input alone.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -46,12 +50,19 @@ class MaskedBatchNormalization(keras.layers.Layer):
     Source: Ioffe and Szegedy, arXiv 1502.03167; the `BN` of ContextNet's section 2.2.3.
     """
 
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        momentum: float = 0.9,
+        epsilon: float = 1e-3,
+        activation: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not 0.0 <= momentum < 1.0:
             raise ValueError(f"Expected `momentum` in [0, 1). Received: momentum={momentum}")
         self.momentum = momentum
         self.epsilon = epsilon
+        self.activation = keras.activations.get(activation)
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -77,10 +88,16 @@ class MaskedBatchNormalization(keras.layers.Layer):
             self._update_moving(self.moving_variance, variance)
             weights = ops.ones((1, 1, 1)) if mask is None else _as_weights(mask)
             deviation = ops.sqrt(variance + self.epsilon)
-            x = _normalize_by_batch(x, gamma, beta, mean, deviation, weights, count)
+            statistics = (mean, deviation, weights, count)
+            # A custom gradient has none for weights that the activation may have.
+            if isinstance(self.activation, keras.layers.Layer):
+                x = _normalize_by_batch(keras.activations.linear, x, gamma, beta, *statistics)
+                x = self.activation(x)
+            else:
+                x = _normalize_by_batch(self.activation, x, gamma, beta, *statistics)
         else:
             scale = gamma * ops.rsqrt(self.moving_variance + self.epsilon)  # (channels,)
-            x = x * scale + (beta - self.moving_mean * scale)
+            x = self.activation(x * scale + (beta - self.moving_mean * scale))
         return ops.cast(x, self.compute_dtype)
 
     def _update_moving(self, moving: Any, batch: Any) -> None:
@@ -90,7 +107,12 @@ class MaskedBatchNormalization(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "activation": keras.activations.serialize(self.activation),
+        }
 
 
 def _as_weights(mask: Any) -> Any:
@@ -110,30 +132,46 @@ def _moments(x: Any, mask: Any | None) -> tuple[Any, Any, Any]:
     return mean, variance, count
 
 
-@ops.custom_gradient
 def _normalize_by_batch(
-    x: Any, gamma: Any, beta: Any, mean: Any, deviation: Any, weights: Any, count: Any
-) -> tuple[Any, Any]:
+    activation: Callable,
+    x: Any,
+    gamma: Any,
+    beta: Any,
+    mean: Any,
+    deviation: Any,
+    weights: Any,
+    count: Any,
+) -> Any:
     """Normalises by moments that are functions of x; their share is in x's gradient.
 
     Written out, the gradient keeps x alone for the backward pass and takes a third of the
     operations that differentiating the moments takes. Frames of weight 0 have none.
     """
-    scale = gamma / deviation  # (channels,)
-    outputs = x * scale + (beta - mean * scale)
 
-    def gradient(*args: Any, upstream: Any = None) -> tuple[Any, ...]:
-        upstream = args[0] if upstream is None else upstream
-        upstream = ops.where(weights > 0, upstream, 0.0)
-        normalized = ops.where(weights > 0, (x - mean) / deviation, 0.0)
-        beta_gradient = ops.sum(upstream, axis=(0, 1))
-        gamma_gradient = ops.sum(upstream * normalized, axis=(0, 1))
-        through_moments = (beta_gradient + normalized * gamma_gradient) * (weights / count)
-        return (
-            (upstream - through_moments) * scale,
-            gamma_gradient,
-            beta_gradient,
-            *(ops.zeros_like(constant) for constant in (mean, deviation, weights, count)),
-        )
+    def normalize(x: Any, gamma: Any, beta: Any, mean: Any, deviation: Any) -> Any:
+        scale = gamma / deviation  # (channels,)
+        return x * scale + (beta - mean * scale)
 
-    return outputs, gradient
+    @custom_gradient
+    def with_gradient(
+        x: Any, gamma: Any, beta: Any, mean: Any, deviation: Any, weights: Any, count: Any
+    ) -> Any:
+        parameters = (gamma, beta, mean, deviation)
+
+        def gradient(upstream: Any) -> tuple[Any, ...]:
+            (upstream,) = pull_back(activation, [normalize(x, *parameters)], lambda _: upstream)
+            upstream = ops.where(weights > 0, upstream, 0.0)
+            normalized = ops.where(weights > 0, (x - mean) / deviation, 0.0)
+            beta_gradient = ops.sum(upstream, axis=(0, 1))
+            gamma_gradient = ops.sum(upstream * normalized, axis=(0, 1))
+            through_moments = (beta_gradient + normalized * gamma_gradient) * (weights / count)
+            return (
+                (upstream - through_moments) * (gamma / deviation),
+                gamma_gradient,
+                beta_gradient,
+                *(ops.zeros_like(constant) for constant in (mean, deviation, weights, count)),
+            )
+
+        return activation(normalize(x, *parameters)), gradient
+
+    return with_gradient(x, gamma, beta, mean, deviation, weights, count)

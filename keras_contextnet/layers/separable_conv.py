@@ -110,7 +110,10 @@ class SeparableConvBlock(keras.layers.Layer):
         self.supports_masking = True
         self.batch_norm = (
             MaskedBatchNormalization(
-                momentum=batch_norm_momentum, name="batch_norm", dtype=self.dtype_policy
+                momentum=batch_norm_momentum,
+                activation=self.activation,
+                name="batch_norm",
+                dtype=self.dtype_policy,
             )
             if use_batch_norm
             else None
@@ -144,10 +147,8 @@ class SeparableConvBlock(keras.layers.Layer):
         x = depthwise_conv(x, self.depthwise_kernel, self.strides, before)
         x = ops.einsum("btc,cf->btf", x, self.pointwise_kernel)  # (batch, ceil(time / s), filters)
         if self.batch_norm is None:
-            x = x + self.bias
-        else:
-            x = self.batch_norm(x, mask=stride_mask(mask, self.strides), training=training)
-        return x if self.activation is None else self.activation(x)
+            return self.activation(x + self.bias)
+        return self.batch_norm(x, mask=stride_mask(mask, self.strides), training=training)
 
     def compute_mask(self, inputs: Any, mask: Any | None = None) -> Any | None:
         return stride_mask(mask, self.strides)

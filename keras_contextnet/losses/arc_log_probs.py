@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.losses.primitives import (
+from keras_contextnet.backend import (
     add_at,
     custom_gradient,
     multiply_no_nan,

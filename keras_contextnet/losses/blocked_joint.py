@@ -5,15 +5,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.losses.arc_log_probs import upstream_of_loss
-from keras_contextnet.losses.packed_cells import PackedCells
-from keras_contextnet.losses.primitives import (
+from keras_contextnet.backend import (
     add_at,
     custom_gradient,
     log_sum_exp,
     loop,
     pull_back,
 )
+from keras_contextnet.losses.arc_log_probs import upstream_of_loss
+from keras_contextnet.losses.packed_cells import PackedCells
 
 
 class BlockedJoint:

@@ -14,7 +14,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_contextnet.losses.primitives import custom_gradient, traced
+from keras_contextnet.backend import custom_gradient, traced
 
 # In place of -inf, whose differences are NaN. A thousand of them still add up in float32.
 IMPOSSIBLE = -1e30

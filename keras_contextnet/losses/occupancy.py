@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_contextnet.backend import custom_gradient
 from keras_contextnet.losses.lattice import (
     IMPOSSIBLE_COST,
     join_at_one_end,
@@ -11,7 +12,6 @@ from keras_contextnet.losses.lattice import (
     scan_forward,
     skew,
 )
-from keras_contextnet.losses.primitives import custom_gradient
 
 
 def lattice_cost_and_occupancy(

@@ -4,10 +4,12 @@ from typing import Any
 
 from keras import ops
 
-from keras_contextnet.losses.primitives import uses_tensorflow_kernels
+from keras_contextnet.backend import on_accelerator, uses_tensorflow_kernels
 
-# Logits of a block: 16 MB of float32.
-BLOCK_ENTRIES = 2**22
+# Logits of a block: 8 MB of float32, which stay in a processor's cache.
+BLOCK_ENTRIES = 2**21
+# 256 MB: an accelerator needs large products to be busy.
+ACCELERATOR_BLOCK_ENTRIES = 2**26
 
 
 class PackedCells:
@@ -21,7 +23,8 @@ class PackedCells:
     def __init__(self, selected: Any, vocabulary_size: int) -> None:
         flat = ops.reshape(selected, (-1,))
         self.total = ops.shape(flat)[0]
-        self.block_size = max(1, BLOCK_ENTRIES // vocabulary_size)
+        entries = ACCELERATOR_BLOCK_ENTRIES if on_accelerator() else BLOCK_ENTRIES
+        self.block_size = max(1, entries // vocabulary_size)
         if isinstance(self.total, int):
             self.block_size = min(self.block_size, max(1, self.total))
         self.count = ops.sum(ops.cast(flat, "int32"))

@@ -1,8 +1,9 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
-from keras_contextnet.layers import MaskedBatchNormalization
+from keras_contextnet.layers import MaskedBatchNormalization, Swish
 
 EPSILON = 1e-3
 
@@ -63,18 +64,28 @@ def test_without_padding_it_is_keras_batch_norm(batch, randomize, call):
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+ACTIVATIONS = {None: lambda x: x, "swish": lambda x: x / (1 + np.exp(-x)), "tanh": np.tanh}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("masked", [True, False])
-def test_gradient_is_the_slope_of_the_formula(masked, batch, rng, randomize, gradient):
+def test_gradient_is_the_slope_of_the_formula(
+    masked, activation, batch, rng, randomize, gradient, call
+):
     """Against central differences of a float64 formula, through the statistics too."""
     x, mask = batch
     mask = mask if masked else np.ones_like(mask)
-    layer = build(x.shape, randomize)
-    gamma, beta = layer.get_weights()[:2]
+    layer = build(x.shape, randomize, activation=activation)
+    gamma, beta, *moving = layer.get_weights()
+    activate = ACTIVATIONS[activation]
+    inferred = activate(normalize(x, gamma, beta, *moving))
+    np.testing.assert_allclose(call(layer, x), inferred, rtol=1e-5, atol=1e-5)
     weights = (rng.normal(size=x.shape) * mask[..., None]).astype("float32")
 
     def total(x):
         frames = x[mask]
-        return (normalize(x, gamma, beta, frames.mean(axis=0), frames.var(axis=0)) * weights).sum()
+        y = activate(normalize(x, gamma, beta, frames.mean(axis=0), frames.var(axis=0)))
+        return (y * weights).sum()
 
     expected, exact = np.zeros(x.shape), x.astype("float64")
     for index in np.ndindex(x.shape):
@@ -97,6 +108,15 @@ def test_gamma_and_beta_learn(batch, randomize):
     gamma, beta = model.layers[0].get_weights()[:2]
     np.testing.assert_allclose(gamma, [0.5, 1.0, 2.0, 3.0], atol=1e-2)
     np.testing.assert_allclose(beta, [1.0, 0.0, -1.0, 2.0], atol=1e-2)
+
+
+def test_an_activation_s_own_weights_learn(batch):
+    x, _ = batch
+    swish = Swish(beta=0.5, learn_beta=True)
+    model = keras.Sequential([keras.Input((None, 4)), MaskedBatchNormalization(activation=swish)])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    model.fit(x, x, verbose=0)
+    assert float(ops.convert_to_numpy(swish.beta)) != 0.5
 
 
 def test_frozen_layer_keeps_its_averages(batch, randomize, call):

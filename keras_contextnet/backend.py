@@ -22,6 +22,21 @@ def uses_tensorflow_kernels() -> bool:
     )
 
 
+def on_accelerator() -> bool:
+    """Whether there is a GPU or TPU that the backend computes on."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def log_sum_exp(logits: Any) -> Any:
     """Log of the sum of the last axis's exponentials."""
     if not uses_tensorflow_kernels():
