@@ -81,12 +81,18 @@ IMPLEMENTATIONS = {
             options={"loss": "fused", "dtype": "mixed_bfloat16"},
         ),
         _ours(
-            "pruned", "pruned to 5 (approximate)", "joint_tensorflow", "pruned",
+            "fused-bf16-1e-6", "fused, mixed_bfloat16, cells below 1e-6 skipped",
+            "joint_tensorflow", "joint_rnnt_loss",
+            options={"loss": "fused", "dtype": "mixed_bfloat16", "negligible": 1e-6},
+            in_picture=False,
+        ),
+        _ours(
+            "pruned", "pruned to 5 (approximate)", "joint_tensorflow", "joint_rnnt_loss",
             options={"loss": "pruned"}, approximate=True,
         ),
         _ours(
             "pruned-bf16", "pruned to 5 (approximate), mixed_bfloat16", "joint_tensorflow",
-            "pruned", options={"loss": "pruned", "dtype": "mixed_bfloat16"}, approximate=True,
+            "joint_rnnt_loss", options={"loss": "pruned", "dtype": "mixed_bfloat16"}, approximate=True,
         ),
         Implementation(
             "tensorflowasr", "TensorFlowASR, graph", _TENSORFLOWASR,

@@ -75,7 +75,9 @@ def logits_jax(inputs: dict[str, Any]) -> Adapter:
     return lambda: arguments, step
 
 
-def joint_tensorflow(inputs: dict[str, Any], loss: str, dtype: str = "float32") -> Adapter:
+def joint_tensorflow(
+    inputs: dict[str, Any], loss: str, dtype: str = "float32", negligible: float = 1e-9
+) -> Adapter:
     """`loss` is materialised, fused or pruned; `dtype` is the joiner's dtype policy."""
     import tensorflow as tf
 
@@ -88,7 +90,10 @@ def joint_tensorflow(inputs: dict[str, Any], loss: str, dtype: str = "float32") 
     joiner.build(encoder_output.shape, predictor_output.shape)
     joiner.set_weights(inputs["weights"])
     weights = [variable.value for variable in joiner.trainable_variables]
-    compute_costs = {"materialised": _materialised, "fused": _fused}.get(loss)
+    compute_costs = {
+        "materialised": _materialised,
+        "fused": functools.partial(_fused, negligible),
+    }.get(loss)
     if loss == "pruned":
         simple_joiner = _simple_joiner(inputs, dtype)
         weights += [variable.value for variable in simple_joiner.trainable_variables]
@@ -122,12 +127,15 @@ def _materialised(joiner, encoder_output, predictor_output, labels, label_length
     return [rnnt_loss(labels, logits, label_length, frame_length)]
 
 
-def _fused(joiner, encoder_output, predictor_output, labels, label_length, frame_length):
+def _fused(
+    negligible, joiner, encoder_output, predictor_output, labels, label_length, frame_length
+):
     from keras_contextnet.losses import joint_rnnt_loss
 
     costs = joint_rnnt_loss(
-        encoder_output, predictor_output, joiner, labels, label_length, frame_length
-    )
+        encoder_output, predictor_output, joiner, labels, label_length, frame_length,
+        negligible=negligible,
+    )  # fmt: skip
     return [costs]
 
 
