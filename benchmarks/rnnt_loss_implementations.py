@@ -92,7 +92,8 @@ IMPLEMENTATIONS = {
         ),
         _ours(
             "pruned-bf16", "pruned to 5 (approximate), mixed_bfloat16", "joint_tensorflow",
-            "joint_rnnt_loss", options={"loss": "pruned", "dtype": "mixed_bfloat16"}, approximate=True,
+            "joint_rnnt_loss", options={"loss": "pruned", "dtype": "mixed_bfloat16"},
+            approximate=True,
         ),
         Implementation(
             "tensorflowasr", "TensorFlowASR, graph", _TENSORFLOWASR,
