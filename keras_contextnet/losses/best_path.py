@@ -11,6 +11,7 @@ from keras_contextnet.losses.lattice import (
     join_at_one_end,
     scan_backward,
     skew,
+    sum_of_diagonals,
     unskew,
 )
 
@@ -94,7 +95,7 @@ def _scan_for_best(blank: Any, label: Any) -> tuple[Any, Any]:
 
     def step(carry: Any, arcs: Any) -> Any:
         # As in the sum over all paths, a diagonal's largest entry is kept at 0 for precision.
-        best, scale = carry  # (batch, U + 1), (batch, 1)
+        best, _ = carry  # (batch, U + 1)
         by_blank = best + arcs[0]
         by_label = ops.concatenate([wall, (best + arcs[1])[:, :-1]], axis=1)
         # At a tie the blank: the label has been emitted at an earlier frame then.
@@ -103,10 +104,10 @@ def _scan_for_best(blank: Any, label: Any) -> tuple[Any, Any]:
         best = ops.where(by_label_better, by_label, by_blank) + 0.0 * by_label
         largest = ops.max(best, axis=1, keepdims=True)
         log_odds = ops.where(by_label_better, infinity, -infinity)
-        scale = scale + largest
-        return (best - largest, scale), (log_odds, scale)
+        return (best - largest, largest), (log_odds, largest)
 
     # One tensor to scan over: with several, Keras's scan on TensorFlow needs a static length.
     arcs = ops.stack([blank[:-1], label[:-1]], axis=1)
-    (best, scale), (log_odds, _) = ops.scan(step, (start, origin), arcs)
-    return best[:, -1] + scale[:, 0], log_odds
+    # On TensorFlow it also needs a carry of as many tensors as are stacked.
+    (best, _), (log_odds, largest) = ops.scan(step, (start, origin), arcs)
+    return best[:, -1] + sum_of_diagonals(largest), log_odds

@@ -46,7 +46,8 @@ class BlockedJoint:
         self.fastemit_lambda = fastemit_lambda
         self.clamp = clamp
         self.negligible = negligible
-        self.variables = joiner.output_projection.trainable_variables
+        # Those of a frozen joiner too: TensorFlow knows nothing of Keras's `trainable`.
+        self.variables = joiner.output_projection.variables
         self.dtype = "float64" if joiner.compute_dtype == "float64" else "float32"
 
     def arc_log_probs(self, encoder: Any, predictor: Any) -> tuple[Any, Any]:

@@ -213,22 +213,34 @@ def scan_forward(blank: Any, label: Any) -> Any:
     start = ops.concatenate([origin, ops.full_like(blank[0, :, 1:], IMPOSSIBLE)], axis=1)
 
     def step(carry: Any, arcs: Any) -> Any:
-        # `arcs` are those that leave the previous diagonal, (2, batch, U + 1). `scale` is what has
-        # been taken off the log-probabilities so far: a diagonal's largest entry is 0, so that
-        # long lattices lose no precision.
-        forward, scale = carry  # (batch, U + 1), (batch, 1)
+        # `arcs` are those that leave the previous diagonal, (2, batch, U + 1). Each diagonal's
+        # largest entry is made 0, so that long lattices lose no precision.
+        forward, _ = carry  # (batch, U + 1)
         by_blank = forward + arcs[0]
         by_label = ops.concatenate([wall, (forward + arcs[1])[:, :-1]], axis=1)
         log_odds = by_label - by_blank
         forward = ops.maximum(by_label, by_blank) + ops.softplus(-ops.absolute(log_odds))
-        largest = ops.max(forward, axis=1, keepdims=True)
-        scale = scale + largest
-        return (forward - largest, scale), (log_odds, scale)
+        largest = ops.max(forward, axis=1, keepdims=True)  # (batch, 1)
+        return (forward - largest, largest), (log_odds, largest)
 
     # One tensor to scan over: with several, Keras's scan on TensorFlow needs a static length.
     arcs = ops.stack([blank[:-1], label[:-1]], axis=1)
-    (forward, scale), (log_odds, _) = ops.scan(step, (start, origin), arcs)
-    return -(forward[:, -1] + scale[:, 0]), log_odds
+    # On TensorFlow it also needs a carry of as many tensors as are stacked.
+    (forward, _), (log_odds, largest) = ops.scan(step, (start, origin), arcs)
+    return -(forward[:, -1] + sum_of_diagonals(largest)), log_odds
+
+
+def sum_of_diagonals(values: Any) -> Any:
+    """Sum of (diagonals, batch, 1) over the diagonals, (batch,).
+
+    Thousands of like numbers added one by one lose digits: they are added in groups.
+    """
+    group = 64
+    diagonals, batch, _ = ops.shape(values)
+    groups = (diagonals + group - 1) // group
+    fill = ops.zeros((groups * group - diagonals, batch, 1), dtype=values.dtype)
+    values = ops.reshape(ops.concatenate([values, fill]), (groups, group, batch))
+    return ops.sum(ops.sum(values, axis=1), axis=0)
 
 
 def scan_backward(log_odds: Any) -> Any:

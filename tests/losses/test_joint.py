@@ -104,6 +104,19 @@ def test_any_joiner(value_and_gradient, activation, use_bias):
     check(value_and_gradient, Case(4, 2, activation=activation, use_bias=use_bias))
 
 
+def test_a_frozen_joiner(value_and_gradient):
+    case = Case(4, 2)
+    expected, expected_gradient = value_and_gradient(case.materialised(), f32(case))
+    parts = case.parts(f32(case))
+    case.joiner.set_weights([ops.convert_to_numpy(weight) for weight in parts[2:]])
+    case.joiner.trainable = False
+    inputs = f32(case)[: case.ends[1]]
+    case.shapes, case.ends = case.shapes[:2], case.ends[:2]
+    value, gradient = value_and_gradient(case.fused(), inputs)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient[: case.ends[1]], atol=1e-5)
+
+
 def test_float64_is_exact(value_and_gradient):
     case = Case(6, 3, dtype="float64")
     expected, expected_gradient = value_and_gradient(case.materialised(), case.x)
