@@ -152,8 +152,18 @@ def joint_arc_log_probs(
         selected = ops.logical_and(selected, kept)
     joint = BlockedJoint(joiner, selected, label, blank_id, fastemit_lambda, clamp, negligible)
     arcs = joint.arc_log_probs(
-        joiner.encoder_projection(encoder_output), joiner.predictor_projection(predictor_output)
+        joiner.encoder_projection(_without_padding(encoder_output, output_length)),
+        joiner.predictor_projection(_without_padding(predictor_output, target_length + 1)),
     )
     if bounds is not None:
         arcs = [ops.where(kept, arc, ops.cast(IMPOSSIBLE, arc.dtype)) for arc in arcs]
     return *arcs, legal
+
+
+def _without_padding(rows: Any, length: Any) -> Any:
+    """Zeros in the rows (batch, rows, channels) from `length` (batch,) on.
+
+    A projection's weights would get NaN for NaN in padding, although that has no gradient.
+    """
+    inside = ops.arange(ops.shape(rows)[1], dtype="int32") < length[:, None]
+    return ops.where(inside[:, :, None], rows, ops.zeros((), rows.dtype))

@@ -44,7 +44,8 @@ class PackedCells:
 
         Returns:
             Two int tensors (cells,): the cells to read, and the places to write to, which differ
-            where a block is not full: it reads some cell, and writes past the lattice's end.
+            where a block is not full: it reads its first cell again, which unlike those of padding
+            holds nothing that spoils sums, and writes past the lattice's end.
         """
         start = i * self.block_size
         size = self.block_size
@@ -52,4 +53,4 @@ class PackedCells:
             # They need no fixed size, and there are no places past the end.
             size = ops.minimum(size, self.count - start)
         place = ops.slice(self._packed, (start,), (size,))
-        return ops.minimum(place, self.total - 1), place
+        return ops.where(place < self.total, place, place[0]), place

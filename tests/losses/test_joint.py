@@ -118,7 +118,7 @@ def test_a_frozen_joiner(value_and_gradient):
 
 
 def test_float64_is_exact(value_and_gradient):
-    case = Case(6, 3, dtype="float64")
+    case = Case(6, 3, dtype="float64", activation="relu")  # Keras tanh is float32 on JAX
     expected, expected_gradient = value_and_gradient(case.materialised(), case.x)
     value, gradient = value_and_gradient(case.fused(), case.x)
     assert value.dtype == np.float64
@@ -194,10 +194,7 @@ def test_padding_of_any_value_changes_nothing(value_and_gradient):
     case.target[1, 1:] = -5
     padded_value, padded_gradient = value_and_gradient(case.fused(), f32(case))
     np.testing.assert_array_equal(padded_value, value)
-    for part in range(2):
-        np.testing.assert_allclose(
-            case.part_of(padded_gradient, part), case.part_of(gradient, part), atol=1e-6
-        )
+    np.testing.assert_allclose(padded_gradient, gradient, atol=1e-6)
 
 
 def test_nan_in_a_valid_frame_reaches_loss_and_weights(value_and_gradient):
