@@ -1,4 +1,4 @@
-"""What backends have of their own and keras.ops has not: the one place that asks which it is."""
+"""Operations that backends have of their own, and keras.ops has not."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ def on_accelerator() -> bool:
     return torch.cuda.is_available()
 
 
-def log_sum_exp(logits: Any) -> Any:
-    """Log of the sum of the last axis's exponentials."""
-    if not uses_tensorflow_kernels():
+def log_sum_exp(logits: Any, softmax: Any = None) -> Any:
+    """Log of the sum of the last axis's exponentials; from their softmax where there is one."""
+    if softmax is None and not uses_tensorflow_kernels():
         return ops.logsumexp(logits, axis=-1)
-    # One kernel does the whole softmax; a log-sum-exp takes four passes, each over new memory.
-    likeliest = ops.max(ops.softmax(logits, axis=-1), axis=-1)
-    return ops.max(logits, axis=-1) - ops.log(likeliest)
+    if softmax is None:
+        # One kernel does the whole softmax; a log-sum-exp takes four passes, each over new memory.
+        softmax = ops.softmax(logits, axis=-1)
+    return ops.max(logits, axis=-1) - ops.log(ops.max(softmax, axis=-1))
 
 
 def custom_gradient(function: Callable) -> Callable:

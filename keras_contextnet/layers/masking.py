@@ -10,6 +10,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_contextnet.backend import custom_gradient
+
 
 def mask_from_length(length: Any, size: Any) -> Any:
     """Returns the mask (batch, size) of utterances of the given lengths (batch,)."""
@@ -29,15 +31,14 @@ def zero_padding(inputs: Any, mask: Any | None) -> Any:
     return _select_frames(inputs, ops.cast(ops.expand_dims(mask, -1), inputs.dtype))
 
 
-@ops.custom_gradient
+@custom_gradient
 def _select_frames(inputs: Any, weights: Any) -> tuple[Any, Any]:
     """Keeps frames of weight 1; a selection, since a product would keep NaN in the padding."""
 
     def select(x: Any) -> Any:
         return ops.where(weights > 0, x, ops.zeros((), dtype=x.dtype))
 
-    def gradient(*args: Any, upstream: Any = None) -> tuple[Any, Any]:
-        upstream = args[0] if upstream is None else upstream
+    def gradient(upstream: Any) -> tuple[Any, Any]:
         return select(upstream), ops.zeros_like(weights)
 
     return select(inputs), gradient

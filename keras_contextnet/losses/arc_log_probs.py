@@ -8,6 +8,7 @@ from keras import ops
 from keras_contextnet.backend import (
     add_at,
     custom_gradient,
+    log_sum_exp,
     multiply_no_nan,
     uses_tensorflow_kernels,
 )
@@ -43,28 +44,26 @@ def arc_log_probs(
     def log_probs(output: Any) -> Any:
         logits = ops.cast(output, dtype)
         cells = ops.broadcast_to(label, ops.shape(logits)[:3])
-        largest = ops.max(logits, axis=-1)  # (batch, T, U + 1)
-        if keep_softmax:
-            # TensorFlow's softmax reads and writes once, its log-sum-exp passes over five times.
-            softmax = ops.softmax(logits, axis=-1)
-            log_sum_exp = largest - ops.log(ops.max(softmax, axis=-1))
-        else:
-            # XLA recomputes the softmax within the gradient, so that it is never in memory.
-            log_sum_exp = ops.logsumexp(logits, axis=-1)
-        blank_log_prob = logits[..., blank_id] - log_sum_exp
-        label_log_prob = (
-            ops.take_along_axis(logits, cells[..., None], axis=-1)[..., 0] - log_sum_exp
-        )
+        # XLA recomputes the softmax within the gradient, so that it is never in memory.
+        softmax = ops.softmax(logits, axis=-1) if keep_softmax else None
+        normaliser = log_sum_exp(logits, softmax)  # (batch, T, U + 1)
+        blank_log_prob = logits[..., blank_id] - normaliser
+        label_log_prob = ops.take_along_axis(logits, cells[..., None], axis=-1)[..., 0] - normaliser
 
         def gradient(for_blank: Any, for_label: Any) -> Any:
             total = for_blank + for_label
             # Arcs that nothing goes through have no gradient, and may lie in padding that is NaN.
             if keep_softmax:
                 grad = multiply_no_nan(softmax, -total[..., None])
-                grad = _add_one_hots(grad, cells, for_label)
-                grad = _add_one_hots(grad, ops.full_like(cells, blank_id), for_blank)
+                rows = ops.reshape(grad, (-1, ops.shape(grad)[-1]))
+                for entry, value in (
+                    (cells, for_label),
+                    (ops.full_like(cells, blank_id), for_blank),
+                ):
+                    rows = add_one_hots(rows, ops.reshape(entry, (-1,)), ops.reshape(value, (-1,)))
+                grad = ops.reshape(rows, ops.shape(grad))
             else:
-                again = ops.exp(ops.cast(output, dtype) - log_sum_exp[..., None])
+                again = ops.exp(ops.cast(output, dtype) - normaliser[..., None])
                 grad = multiply_no_nan(again, -total[..., None])
                 entry = ops.arange(ops.shape(output)[-1], dtype="int32")
                 at_label = for_label - multiply_no_nan(ops.exp(label_log_prob), total)
@@ -91,16 +90,7 @@ def upstream_of_loss(for_blank: Any, for_label: Any, fastemit_lambda: float) -> 
     return ops.abs(for_blank[:, 0, 0] + for_label[:, 0, 0] / (1.0 + fastemit_lambda))
 
 
-def _add_one_hots(grad: Any, entry: Any, value: Any) -> Any:
-    """Adds to one vocabulary entry of every cell.
-
-    Args:
-        grad: Float tensor (batch, T, U + 1, vocabulary).
-        entry: Int tensor (batch, T, U + 1).
-        value: Float tensor (batch, T, U + 1).
-    """
-    shape = ops.shape(grad)
-    cells = shape[0] * shape[1] * shape[2]
-    index = ops.stack([ops.arange(cells, dtype="int32"), ops.reshape(entry, (cells,))], axis=1)
-    flat = add_at(ops.reshape(grad, (cells, shape[3])), index, ops.reshape(value, (cells,)))
-    return ops.reshape(flat, shape)
+def add_one_hots(rows: Any, entry: Any, value: Any) -> Any:
+    """Adds `value` (cells,) to one vocabulary entry (cells,) of each row (cells, vocabulary)."""
+    row = ops.arange(ops.shape(rows)[0], dtype="int32")
+    return add_at(rows, ops.stack([row, entry], axis=1), value)

@@ -12,7 +12,7 @@ from keras_contextnet.backend import (
     loop,
     pull_back,
 )
-from keras_contextnet.losses.arc_log_probs import upstream_of_loss
+from keras_contextnet.losses.arc_log_probs import add_one_hots, upstream_of_loss
 from keras_contextnet.losses.packed_cells import PackedCells
 
 
@@ -130,9 +130,8 @@ class BlockedJoint:
         """Gradient of a block's logits (cells, vocabulary), given that of its arcs (cells, 2)."""
         grad = ops.softmax(ops.cast(logits, self.dtype), axis=-1)
         grad = grad * -ops.sum(for_cell, axis=1, keepdims=True)
-        row = ops.arange(ops.shape(label)[0], dtype="int32")
         for arc, entry in enumerate((ops.full_like(label, self.blank_id), label)):
-            grad = add_at(grad, ops.stack([row, entry], axis=1), for_cell[:, arc])
+            grad = add_one_hots(grad, entry, for_cell[:, arc])
         return grad
 
     def _logits(self, encoder: Any, predictor: Any, *weights: Any) -> Any:

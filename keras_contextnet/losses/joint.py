@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_contextnet.layers.masking import mask_from_length, zero_padding
 from keras_contextnet.losses.arguments import (
     check_frames,
     check_regularisation,
@@ -151,19 +152,15 @@ def joint_arc_log_probs(
         kept = is_kept(ops.cast(bounds, "int32"), prune_range, columns)
         selected = ops.logical_and(selected, kept)
     joint = BlockedJoint(joiner, selected, label, blank_id, fastemit_lambda, clamp, negligible)
+    # Without zeros for padding, NaN there would reach the gradient of the projections' weights.
     arcs = joint.arc_log_probs(
-        joiner.encoder_projection(_without_padding(encoder_output, output_length)),
-        joiner.predictor_projection(_without_padding(predictor_output, target_length + 1)),
+        joiner.encoder_projection(
+            zero_padding(encoder_output, mask_from_length(output_length, frames))
+        ),
+        joiner.predictor_projection(
+            zero_padding(predictor_output, mask_from_length(target_length + 1, columns))
+        ),
     )
     if bounds is not None:
         arcs = [ops.where(kept, arc, ops.cast(IMPOSSIBLE, arc.dtype)) for arc in arcs]
     return *arcs, legal
-
-
-def _without_padding(rows: Any, length: Any) -> Any:
-    """Zeros in the rows (batch, rows, channels) from `length` (batch,) on.
-
-    A projection's weights would get NaN for NaN in padding, although that has no gradient.
-    """
-    inside = ops.arange(ops.shape(rows)[1], dtype="int32") < length[:, None]
-    return ops.where(inside[:, :, None], rows, ops.zeros((), rows.dtype))

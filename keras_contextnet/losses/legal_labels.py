@@ -4,6 +4,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_contextnet.layers.masking import mask_from_length
+
 
 def legal_labels(
     target: Any,
@@ -29,7 +31,7 @@ def legal_labels(
         a label outside the vocabulary or the blank.
     """
     _, labels = ops.shape(target)
-    is_label = ops.arange(labels, dtype="int32")[None] < target_length[:, None]  # (batch, U)
+    is_label = mask_from_length(target_length, labels)  # (batch, U)
     wrong = (target < 0) | (target >= vocabulary) | ops.equal(target, blank_id)
     legal = ops.logical_not(ops.any(ops.logical_and(is_label, wrong), axis=1))
     legal &= (target_length >= 0) & (target_length <= labels)

@@ -9,7 +9,7 @@ from keras_contextnet.losses.arguments import check_regularisation, check_values
 from keras_contextnet.losses.axes import check_axes, check_float
 from keras_contextnet.losses.lattice import IMPOSSIBLE, lattice_cost
 from keras_contextnet.losses.legal_labels import legal_labels
-from keras_contextnet.losses.pruning import kept_columns
+from keras_contextnet.losses.pruning import is_kept, kept_columns
 
 
 def rnnt_loss_pruned(
@@ -109,8 +109,7 @@ def rnnt_loss_pruned(
 def _in_whole_lattice(kept: Any, bounds: Any, columns: Any) -> Any:
     """Cells (batch, T, prune_range) at their columns, among impossible ones: (batch, T, U + 1)."""
     prune_range = ops.shape(kept)[2]
-    cell = ops.arange(columns, dtype="int32") - bounds[:, :, None]  # (batch, T, U + 1)
-    is_kept = ops.logical_and(cell >= 0, cell < prune_range)
-    cell = ops.where(is_kept, cell, 0)
-    plane = ops.take_along_axis(kept, cell, axis=2)
-    return ops.where(is_kept, plane, ops.cast(IMPOSSIBLE, kept.dtype))
+    inside = is_kept(bounds, prune_range, columns)  # (batch, T, U + 1)
+    cell = ops.arange(columns, dtype="int32") - bounds[:, :, None]
+    plane = ops.take_along_axis(kept, ops.where(inside, cell, 0), axis=2)
+    return ops.where(inside, plane, ops.cast(IMPOSSIBLE, kept.dtype))

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_contextnet.layers.masking import mask_from_length, zero_padding
 from keras_contextnet.losses.arguments import check_regularisation, check_values, resolve_blank
 from keras_contextnet.losses.axes import check_axes, check_float
 from keras_contextnet.losses.lattice import lattice_cost
@@ -104,11 +105,13 @@ def rnnt_loss_simple(
 
     label, legal = legal_labels(target, target_length, output_length, frames, vocabulary, blank_id)
     columns = ops.shape(predictor_logits)[1]
-    is_frame = ops.arange(frames, dtype="int32")[None] < output_length[:, None]  # (batch, T)
-    is_column = ops.arange(columns, dtype="int32")[None] <= target_length[:, None]
+    is_frame = mask_from_length(output_length, frames)  # (batch, T)
+    is_column = mask_from_length(target_length + 1, columns)  # (batch, U + 1)
+    dtype = "float64" if encoder_logits.dtype == predictor_logits.dtype == "float64" else "float32"
     blank_log_prob, label_log_prob = sum_joint_log_probs(
-        _without_padding(encoder_logits, is_frame),
-        _without_padding(predictor_logits, is_column),
+        # A product with NaN of no weight is NaN.
+        zero_padding(ops.cast(encoder_logits, dtype), is_frame),
+        zero_padding(ops.cast(predictor_logits, dtype), is_column),
         label,
         blank_id,
         is_column,
@@ -120,13 +123,6 @@ def rnnt_loss_simple(
         return ops.where(legal, lattice_cost(*arcs), float("nan"))
     cost, occupancy = lattice_cost_and_occupancy(*arcs)
     return ops.where(legal, cost, float("nan")), occupancy
-
-
-def _without_padding(logits: Any, inside: Any) -> Any:
-    """Float32 or better, with zeros for padding: a product with NaN of no weight is NaN."""
-    if logits.dtype != "float64":
-        logits = ops.cast(logits, "float32")
-    return ops.where(inside[:, :, None], logits, ops.zeros((), logits.dtype))
 
 
 def check_scales(encoder_only_scale: float, predictor_only_scale: float) -> None:
