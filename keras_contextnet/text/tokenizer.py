@@ -57,11 +57,12 @@ class Tokenizer(abc.ABC):
         """
         # Arrays of every backend turn into NumPy as a whole much faster than element by element.
         ids = [operator.index(i) for i in (ids.numpy() if hasattr(ids, "numpy") else ids)]
+        size = self.vocabulary_size
         for i in ids:
-            if not 0 <= i < self.vocabulary_size:
+            if not 0 <= i < size:
                 raise ValueError(
-                    f"Expected token ids in [0, {self.vocabulary_size}). Received: {i}. The blank "
-                    f"(id {self.vocabulary_size}) and padding are not text: remove them first."
+                    f"Expected token ids in [0, {size}). Received: {i}. The blank "
+                    f"(id {size}) and padding are not text: remove them first."
                 )
         return self._decode(ids)
 
