@@ -142,11 +142,16 @@ def _batches_of_like_length(waveforms: dict[int, np.ndarray], batch_size: int) -
 
 
 def _transcribe_batch(model: ContextNet, waveforms: list[np.ndarray]) -> Iterator[str]:
-    lengths = np.array([len(waveform) for waveform in waveforms], "int32")
-    audio = np.zeros((len(waveforms), lengths.max()), "float32")  # (batch, samples)
-    for row, waveform in zip(audio, waveforms, strict=True):
-        row[: len(waveform)] = waveform
-    outputs = model.predict_on_batch({"audio": audio, "audio_length": lengths})
+    if getattr(model.frontend, "depends_on_padding", False):
+        kind = "features"
+        rows = [np.asarray(model.frontend(waveform[None])[0]) for waveform in waveforms]
+    else:
+        kind, rows = "audio", waveforms
+    lengths = np.array([len(row) for row in rows], "int32")
+    padded = np.zeros((len(rows), lengths.max(), *rows[0].shape[1:]), "float32")
+    for place, row in zip(padded, rows, strict=True):
+        place[: len(row)] = row
+    outputs = model.predict_on_batch({kind: padded, f"{kind}_length": lengths})
     for tokens, count in zip(outputs["tokens"], outputs["token_length"], strict=True):
         yield model.tokenizer.decode(tokens[:count].tolist())
 

@@ -20,6 +20,9 @@ class ContextBlock(keras.layers.Layer):
     of channels, the last one carries the stride, and the residual is a pointwise convolution with
     batch norm and the same stride. Without a residual the output is `squeeze_excite(convs(x))`.
 
+    NVIDIA NeMo's blocks differ: `squeeze_excite_conv=False`, `squeeze_excite_bias=False` and
+    `activate_last_conv=False`.
+
     Args:
         filters: int. Output channels.
         num_convs: int. Separable convolutions, 5 in most blocks of the paper.
@@ -31,9 +34,13 @@ class ContextBlock(keras.layers.Layer):
             require; figure 3 leaves it out.
         squeeze_excite_reduction: int. Bottleneck of squeeze-and-excitation is filters / reduction.
         squeeze_excite_context: "global" or an int number of frames, see `SqueezeExcite1D`.
+        squeeze_excite_bias: bool. Whether squeeze-and-excitation's dense layers have biases.
+        activate_last_conv: bool. Off, squeeze-and-excitation reads the last convolution's batch
+            norm, and the activation follows it even where there is no residual.
         padding: "same", or "causal", which makes the squeeze-and-excitation causal too.
         activation: Keras activation or its name.
         dropout: float in [0, 1). Dropout rate of the block's output.
+        conv_dropout: float in [0, 1). Dropout rate between the convolutions.
         batch_norm_momentum: float. Weight of the past in the moving averages.
         kernel_regularizer: Keras regularizer of the convolutions' kernels.
         **kwargs: of `keras.layers.Layer`.
@@ -73,9 +80,12 @@ class ContextBlock(keras.layers.Layer):
         squeeze_excite_conv: bool = True,
         squeeze_excite_reduction: int = 8,
         squeeze_excite_context: str | int = "global",
+        squeeze_excite_bias: bool = True,
+        activate_last_conv: bool = True,
         padding: str = "same",
         activation: Any = "swish",
         dropout: float = 0.0,
+        conv_dropout: float = 0.0,
         batch_norm_momentum: float = 0.9,
         kernel_regularizer: Any = None,
         **kwargs: Any,
@@ -93,22 +103,24 @@ class ContextBlock(keras.layers.Layer):
         self.squeeze_excite_conv = squeeze_excite_conv
         self.squeeze_excite_reduction = squeeze_excite_reduction
         self.squeeze_excite_context = squeeze_excite_context
+        self.squeeze_excite_bias = squeeze_excite_bias
+        self.activate_last_conv = activate_last_conv
         self.padding = padding
         self.activation = keras.activations.get(activation)
         self.dropout_rate = dropout
+        self.conv_dropout_rate = conv_dropout
         self.batch_norm_momentum = batch_norm_momentum
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.supports_masking = True
 
-        last = num_convs - 1
-        self.convs = [
-            self._conv(f"conv_{i}", strides=strides if i == last else 1) for i in range(num_convs)
-        ]
-        if squeeze_excite_conv:
-            self.convs.append(self._conv("squeeze_excite_conv"))
+        self.convs = self._make_convs()
+        self.conv_dropout = keras.layers.Dropout(
+            conv_dropout, dtype=self.dtype_policy, name="conv_dropout"
+        )
         self.squeeze_excite = SqueezeExcite1D(
             reduction=squeeze_excite_reduction,
             activation=self.activation,
+            use_bias=squeeze_excite_bias,
             context=squeeze_excite_context,
             causal=padding == "causal",
             dtype=self.dtype_policy,
@@ -128,18 +140,27 @@ class ContextBlock(keras.layers.Layer):
         )
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
-    def _conv(self, name: str, strides: int = 1) -> SeparableConvBlock:
-        return SeparableConvBlock(
-            self.filters,
-            kernel_size=self.kernel_size,
-            strides=strides,
-            padding=self.padding,
-            activation=self.activation,
-            batch_norm_momentum=self.batch_norm_momentum,
-            kernel_regularizer=self.kernel_regularizer,
-            dtype=self.dtype_policy,
-            name=name,
-        )
+    def _make_convs(self) -> list[SeparableConvBlock]:
+        names = [f"conv_{index}" for index in range(self.num_convs)]
+        strided = names[-1]
+        if self.squeeze_excite_conv:
+            names.append("squeeze_excite_conv")
+        return [
+            SeparableConvBlock(
+                self.filters,
+                kernel_size=self.kernel_size,
+                strides=self.strides if name == strided else 1,
+                padding=self.padding,
+                activation=self.activation
+                if self.activate_last_conv or name != names[-1]
+                else None,
+                batch_norm_momentum=self.batch_norm_momentum,
+                kernel_regularizer=self.kernel_regularizer,
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            for name in names
+        ]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         check_sequence(type(self).__name__, input_shape)
@@ -147,6 +168,7 @@ class ContextBlock(keras.layers.Layer):
         for conv in self.convs:
             conv.build(shape)
             shape = conv.compute_output_shape(shape)
+            self.conv_dropout.build(shape)
         self.squeeze_excite.build(shape)
         if self.projection is not None:
             self.projection.build(input_shape)
@@ -155,11 +177,15 @@ class ContextBlock(keras.layers.Layer):
     def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
         x, x_mask = inputs, mask
         for conv in self.convs:
+            if conv is not self.convs[0]:
+                x = self.conv_dropout(x, training=training)
             x = conv(x, mask=x_mask, training=training)
             x_mask = stride_mask(x_mask, conv.strides)
         x = self.squeeze_excite(x, mask=x_mask)  # (batch, ceil(time / strides), filters)
         if self.projection is not None:
-            x = self.activation(x + self.projection(inputs, mask=mask, training=training))
+            x = x + self.projection(inputs, mask=mask, training=training)
+        if self.projection is not None or not self.activate_last_conv:
+            x = self.activation(x)
         return self.dropout(x, training=training)
 
     def compute_mask(self, inputs: Any, mask: Any | None = None) -> Any | None:
@@ -179,9 +205,12 @@ class ContextBlock(keras.layers.Layer):
             "squeeze_excite_conv": self.squeeze_excite_conv,
             "squeeze_excite_reduction": self.squeeze_excite_reduction,
             "squeeze_excite_context": self.squeeze_excite_context,
+            "squeeze_excite_bias": self.squeeze_excite_bias,
+            "activate_last_conv": self.activate_last_conv,
             "padding": self.padding,
             "activation": keras.activations.serialize(self.activation),
             "dropout": self.dropout_rate,
+            "conv_dropout": self.conv_dropout_rate,
             "batch_norm_momentum": self.batch_norm_momentum,
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }

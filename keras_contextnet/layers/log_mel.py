@@ -8,22 +8,36 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_contextnet.layers.masking import stride_length, stride_mask
+from keras_contextnet.layers.framing import (
+    FRAME_COUNTS,
+    cut_frames,
+    frame_length,
+    frame_mask,
+    reflect,
+)
 from keras_contextnet.layers.mel_filters import mel_filters
+
+WINDOW_FUNCTIONS = {
+    "hann": np.hanning,
+    "hamming": np.hamming,
+    "blackman": np.blackman,
+    "bartlett": np.bartlett,
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
 class LogMelSpectrogram(keras.layers.Layer):
     """Log-mel features of a waveform, 80 bands every 10 ms, normalised per utterance.
 
-    Frame `i` is centred on sample `i * hop`; the waveform is padded with zeros on both sides, so
-    that `samples` give `ceil(samples / hop)` frames, and the frames of an utterance do not depend
-    on how much padding follows it. Everything is computed in float32, whatever the dtype policy.
+    Frame `i` is centred on sample `i * hop`. By default the waveform is continued with zeros on
+    both sides, `samples` give `ceil(samples / hop)` frames, and the frames of an utterance do not
+    depend on how much padding follows it. Everything is computed in float32, whatever the dtype
+    policy.
 
     Args:
         sample_rate: int, Hz. Of the waveforms that will be given.
         num_bands: int. Mel bands.
-        window_seconds: float, seconds. Length of the (symmetric) Hann window.
+        window_seconds: float, seconds. Length of the (symmetric) window.
         hop_seconds: float, seconds. Distance between frames.
         fft_length: int, samples. At least the window's length; 512 holds 25 ms at 16 kHz.
         low_hz: float, Hz. Lower edge of the first band.
@@ -31,6 +45,13 @@ class LogMelSpectrogram(keras.layers.Layer):
         preemphasis: float. `x[t] - preemphasis * x[t - 1]` before the transform; 0 for none.
         log_offset: float. Added to the band energies before the logarithm.
         normalize: bool. Give each band mean 0 and deviation 1 over the utterance's frames.
+        log_floor: float. Band energies below it count as this much.
+        window_function: "hann", "hamming", "blackman" or "bartlett".
+        frame_count: how many frames `samples` give: "ceil" of samples / hop, "floor" of it (NeMo
+            from 2.5 on), or "floor_plus_one" (NeMo until 2.4, as a centred `torch.stft`).
+        pad_mode: "constant" for zeros, or "reflect" (NeMo until 2.4), which mirrors the array given
+            at both of its ends: the last two frames of an utterance that fills its row of a batch
+            differ from what they are where padding follows.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -38,11 +59,12 @@ class LogMelSpectrogram(keras.layers.Layer):
         mask: optional boolean tensor (batch, samples), true for the utterance's samples.
 
     Returns:
-        A tensor (batch, ceil(samples / hop), num_bands); frames past an utterance's end are 0.
+        A tensor (batch, frames, num_bands); frames past an utterance's end are 0.
 
     Raises:
-        ValueError: for a window longer than `fft_length`, band edges out of order, or an input that
-            is not (batch, samples).
+        ValueError: for a window longer than `fft_length`, band edges out of order, an unknown
+            `window_function`, `frame_count` or `pad_mode`, or an input that is not
+            (batch, samples).
 
     Example:
 
@@ -70,6 +92,10 @@ class LogMelSpectrogram(keras.layers.Layer):
         preemphasis: float = 0.97,
         log_offset: float = 2.0**-24,
         normalize: bool = True,
+        log_floor: float = 0.0,
+        window_function: str = "hann",
+        frame_count: str = "ceil",
+        pad_mode: str = "constant",
         **kwargs: Any,
     ) -> None:
         # The layer casts for itself: autocasting would halve the waveform's precision first.
@@ -84,6 +110,10 @@ class LogMelSpectrogram(keras.layers.Layer):
         self.preemphasis = preemphasis
         self.log_offset = log_offset
         self.normalize = normalize
+        self.log_floor = log_floor
+        self.window_function = window_function
+        self.frame_count = frame_count
+        self.pad_mode = pad_mode
         self.supports_masking = True
         self.window = round(window_seconds * sample_rate)  # samples
         self.hop = round(hop_seconds * sample_rate)  # samples
@@ -97,8 +127,22 @@ class LogMelSpectrogram(keras.layers.Layer):
                 "Expected 0 <= `low_hz` < `high_hz` <= sample_rate / 2. Received: "
                 f"low_hz={low_hz}, high_hz={self.high_hz}, sample_rate={sample_rate}"
             )
-        self._hann = np.hanning(self.window).astype(np.float32)
-        self._filters = mel_filters(num_bands, fft_length, sample_rate, low_hz, self.high_hz)
+        for argument, value, known in (
+            ("window_function", window_function, tuple(WINDOW_FUNCTIONS)),
+            ("frame_count", frame_count, FRAME_COUNTS),
+            ("pad_mode", pad_mode, ("constant", "reflect")),
+        ):
+            if value not in known:
+                raise ValueError(
+                    f"Expected `{argument}` to be one of {known}. Received: {argument}={value!r}"
+                )
+        self.window_values = WINDOW_FUNCTIONS[window_function](self.window).astype(np.float32)
+        self.filters = mel_filters(num_bands, fft_length, sample_rate, low_hz, self.high_hz)
+
+    @property
+    def depends_on_padding(self) -> bool:
+        """Whether an utterance's last frames depend on whether padding follows it."""
+        return self.pad_mode == "reflect"
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if len(input_shape) != 2:
@@ -114,39 +158,41 @@ class LogMelSpectrogram(keras.layers.Layer):
             x = ops.concatenate([x[:, :1], x[:, 1:] - self.preemphasis * x[:, :-1]], axis=1)
         if mask is not None:
             x = ops.where(mask, x, 0.0)
-        real, imaginary = ops.rfft(self._frames(x) * self._hann, fft_length=self.fft_length)
+        x = self._frames(x) * self.window_values  # (batch, frames, window)
+        # Left to the transform, no frames at all would be an error under TensorFlow.
+        x = ops.pad(x, ((0, 0), (0, 0), (0, self.fft_length - self.window)))
+        real, imaginary = ops.rfft(x, fft_length=self.fft_length)
         power = ops.square(real) + ops.square(imaginary)  # (batch, frames, fft_length / 2 + 1)
-        features = ops.log(ops.matmul(power, self._filters) + self.log_offset)
-        frame_mask = None if mask is None else ops.expand_dims(stride_mask(mask, self.hop), -1)
+        energies = ops.matmul(power, self.filters)  # (batch, frames, num_bands)
+        if self.log_floor:
+            energies = ops.maximum(energies, self.log_floor)
+        features = ops.log(energies + self.log_offset)
+        real_frames = self.compute_mask(inputs, mask)
+        if real_frames is not None:
+            real_frames = ops.expand_dims(real_frames, -1)  # (batch, frames, 1)
         if self.normalize:
-            features = _normalize(features, frame_mask)
-        if frame_mask is not None:
-            features = ops.where(frame_mask, features, 0.0)
+            features = _normalize(features, real_frames)
+        if real_frames is not None:
+            features = ops.where(real_frames, features, 0.0)
         return ops.cast(features, self.compute_dtype)  # (batch, frames, num_bands)
 
     def _frames(self, x: Any) -> Any:
         """(batch, samples) to overlapping windows, (batch, frames, window)."""
-        samples = ops.shape(x)[1]
-        frames = stride_length(samples, self.hop)
-        # A window is cut out of whole hops that lie side by side: slices and one concatenation,
-        # which every backend and LiteRT have, in place of a gather.
-        hops_per_window = -(-self.window // self.hop)
-        before = self.window // 2
-        after = frames * self.hop - samples + max(0, (hops_per_window - 1) * self.hop - before)
-        x = ops.pad(x, ((0, 0), (before, after)))
-        # A hop that is longer than half the window can leave samples that no frame reaches.
-        x = x[:, : (frames + hops_per_window - 1) * self.hop]
-        hops = ops.reshape(x, (ops.shape(x)[0], frames + hops_per_window - 1, self.hop))
-        windows = ops.concatenate(
-            [hops[:, i : i + frames] for i in range(hops_per_window)], axis=-1
-        )  # (batch, frames, hops_per_window * hop)
-        return windows[:, :, : self.window]
+        frames = frame_length(ops.shape(x)[1], self.hop, self.frame_count)
+        # Where a centred transform of `fft_length` has a window that lies in its middle.
+        before = self.fft_length // 2 - (self.fft_length - self.window) // 2
+        if self.pad_mode == "reflect":
+            x = reflect(x, before, self.window - before)
+        else:
+            x = ops.pad(x, ((0, 0), (before, 0)))
+        return cut_frames(x, frames, self.window, self.hop)
 
     def compute_mask(self, inputs: Any, mask: Any | None = None) -> Any | None:
-        return stride_mask(mask, self.hop)
+        return frame_mask(mask, self.hop, self.frame_count)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0], stride_length(input_shape[1], self.hop), self.num_bands)
+        frames = frame_length(input_shape[1], self.hop, self.frame_count)
+        return (input_shape[0], frames, self.num_bands)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -161,6 +207,10 @@ class LogMelSpectrogram(keras.layers.Layer):
             "preemphasis": self.preemphasis,
             "log_offset": self.log_offset,
             "normalize": self.normalize,
+            "log_floor": self.log_floor,
+            "window_function": self.window_function,
+            "frame_count": self.frame_count,
+            "pad_mode": self.pad_mode,
         }
 
 

@@ -300,6 +300,31 @@ class ContextNet(keras.Model):
 
         return load_preset(preset, load_weights, **overrides)
 
+    @classmethod
+    def from_nemo(
+        cls,
+        path: str | Path,
+        legacy_features: bool | None = None,
+        dtype: Any = None,
+        **overrides: Any,
+    ) -> ContextNet:
+        """Loads a `.nemo` file of NVIDIA NeMo: see `keras_contextnet.interop.nemo`.
+
+        Args:
+            path: of the file; neither NeMo nor PyTorch is needed.
+            legacy_features: bool or None. Whether the model was trained with the features of NeMo
+                until 2.4, as every published ContextNet was; None goes by the version in the file.
+            dtype: Keras dtype policy of all parts.
+            **overrides: arguments of `ContextNet` in place of the file's.
+
+        Raises:
+            FileNotFoundError: if there is no file at `path`.
+            NemoFileError: for a broken file, or a model that is not a ContextNet transducer.
+        """
+        from keras_contextnet.interop.nemo import NemoCheckpoint
+
+        return NemoCheckpoint(path).to_contextnet(legacy_features, dtype, **overrides)
+
     def save_to_preset(self, folder: str | Path) -> None:
         """Writes the model as a folder: see `keras_contextnet.models.presets.save_preset`."""
         from keras_contextnet.models.presets import save_preset

@@ -68,7 +68,11 @@ class ContextNetEncoder(keras.Model):
             which the paper's published sizes are not met.
         squeeze_excite_reduction: int. Bottleneck of squeeze-and-excitation is channels / reduction.
         squeeze_excite_context: "global", or the number of frames that it looks at.
+        squeeze_excite_bias: bool. Whether squeeze-and-excitation's dense layers have biases.
+        activate_last_conv: bool. Whether the activation comes before squeeze-and-excitation; see
+            `ContextBlock`.
         dropout: float in [0, 1). Dropout after every block.
+        conv_dropout: float in [0, 1). Dropout between a block's convolutions.
         batch_norm_momentum: float. Weight of the past in batch norm's moving averages.
         kernel_regularizer: Keras regularizer of the convolutions' kernels.
         **kwargs: of `keras.Model`, `name` and `dtype` among them.
@@ -106,7 +110,10 @@ class ContextNetEncoder(keras.Model):
         squeeze_excite_conv: bool = True,
         squeeze_excite_reduction: int = 8,
         squeeze_excite_context: str | int = "global",
+        squeeze_excite_bias: bool = True,
+        activate_last_conv: bool = True,
         dropout: float = 0.0,
+        conv_dropout: float = 0.0,
         batch_norm_momentum: float = 0.9,
         kernel_regularizer: Any = None,
         name: str | None = None,
@@ -123,7 +130,10 @@ class ContextNetEncoder(keras.Model):
             "squeeze_excite_conv": squeeze_excite_conv,
             "squeeze_excite_reduction": squeeze_excite_reduction,
             "squeeze_excite_context": squeeze_excite_context,
+            "squeeze_excite_bias": squeeze_excite_bias,
+            "activate_last_conv": activate_last_conv,
             "dropout": dropout,
+            "conv_dropout": conv_dropout,
             "batch_norm_momentum": batch_norm_momentum,
             "kernel_regularizer": kernel_regularizer,
             "dtype": dtype,

@@ -19,12 +19,14 @@ class Predictor(keras.layers.Layer):
     Args:
         vocabulary_size: int. Token ids, the blank included.
         embedding_size: int.
-        units: int. Width of the LSTM.
+        units: int. Width of the LSTM layers.
         blank_id: int. The id that starts every sequence; the last one if None.
         dropout: float in [0, 1). Dropout of the embeddings.
         variational_noise: float. Standard deviation of the Gaussian noise that is added to every
             weight of the predictor while training, drawn anew for each batch.
         seed: optional int, for the noise.
+        num_layers: int. LSTM layers, one upon the other.
+        lstm_dropout: float in [0, 1). Dropout of every LSTM layer's outputs.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -36,7 +38,7 @@ class Predictor(keras.layers.Layer):
         A tensor (batch, U + 1, units).
 
     Raises:
-        ValueError: for a `blank_id` outside the vocabulary.
+        ValueError: for a `blank_id` outside the vocabulary, or a non-positive `num_layers`.
 
     Example:
 
@@ -65,6 +67,8 @@ class Predictor(keras.layers.Layer):
         dropout: float = 0.0,
         variational_noise: float = 0.0,
         seed: int | None = None,
+        num_layers: int = 1,
+        lstm_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -76,7 +80,13 @@ class Predictor(keras.layers.Layer):
             raise ValueError(
                 f"Expected `blank_id` in [0, {vocabulary_size}). Received: blank_id={blank_id}"
             )
+        if not isinstance(num_layers, int) or num_layers < 1:
+            raise ValueError(
+                f"Expected `num_layers` to be a positive integer. Received: num_layers={num_layers}"
+            )
+        self.num_layers = num_layers
         self.dropout_rate = dropout
+        self.lstm_dropout_rate = lstm_dropout
         self.variational_noise = variational_noise
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -84,14 +94,20 @@ class Predictor(keras.layers.Layer):
             vocabulary_size, embedding_size, dtype=self.dtype_policy, name="embedding"
         )
         self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
-        self.lstm = keras.layers.LSTM(
-            units, return_sequences=True, dtype=self.dtype_policy, name="lstm"
-        )
+        self.lstms = [
+            keras.layers.LSTM(
+                units, return_sequences=True, dtype=self.dtype_policy, name=f"lstm_{index}"
+            )
+            for index in range(num_layers)
+        ]
+        self.lstm_dropout = keras.layers.Dropout(lstm_dropout, seed=seed, dtype=self.dtype_policy)
 
     def build(self, input_shape: tuple[int | None, ...] = (None, None)) -> None:
         self.embedding.build((None, None))
         self.dropout.build((None, None, self.embedding_size))
-        self.lstm.build((None, None, self.embedding_size))
+        for index, lstm in enumerate(self.lstms):
+            lstm.build((None, None, self.units if index else self.embedding_size))
+        self.lstm_dropout.build((None, None, self.units))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         tokens = ops.cast(inputs, "int32")
@@ -103,15 +119,19 @@ class Predictor(keras.layers.Layer):
         with noise:
             embedded = self.embedding(tokens)  # (batch, U + 1, embedding_size)
         # Outside the scope, which would forget how far the random generator has come.
-        embedded = self.dropout(embedded, training=training)
-        with noise:
-            return self.lstm(embedded)  # (batch, U + 1, units)
+        x = self.dropout(embedded, training=training)
+        for lstm in self.lstms:
+            with noise:
+                x = lstm(x)  # (batch, U + 1, units)
+            x = self.lstm_dropout(x, training=training)
+        return x
 
     def _noisy_weights(self) -> list[tuple[keras.Variable, Any]]:
         """Frozen weights are listed as they are: a scope hides those of the scope around it."""
         return [
             (weight, self._with_noise(weight) if weight.trainable else weight + 0.0)
-            for weight in [*self.embedding.weights, *self.lstm.weights]
+            for layer in (self.embedding, *self.lstms)
+            for weight in layer.weights
         ]
 
     def _with_noise(self, weight: keras.Variable) -> Any:
@@ -119,21 +139,27 @@ class Predictor(keras.layers.Layer):
         return weight + self.variational_noise * noise
 
     def initial_state(self, batch_size: Any) -> list[Any]:
-        """Returns the LSTM's state before any token: two zero tensors (batch, units)."""
-        return [ops.zeros((batch_size, self.units), dtype=self.compute_dtype) for _ in range(2)]
+        """Returns the state before any token: two zero tensors (batch, units) for each LSTM."""
+        return [
+            ops.zeros((batch_size, self.units), dtype=self.compute_dtype)
+            for _ in range(2 * self.num_layers)
+        ]
 
     def step(self, token: Any, state: list[Any]) -> tuple[Any, list[Any]]:
         """Reads one token.
 
         Args:
             token: int tensor (batch,). The blank starts a sequence.
-            state: two tensors (batch, units), from `initial_state` or the step before.
+            state: list of tensors (batch, units), from `initial_state` or the step before.
 
         Returns:
             The output (batch, units) and the new state.
         """
-        output, state = self.lstm.cell(self.embedding(token), state)
-        return output, list(state)
+        x, new_state = self.embedding(token), []
+        for index, lstm in enumerate(self.lstms):
+            x, layer_state = lstm.cell(x, state[2 * index : 2 * index + 2])
+            new_state += layer_state
+        return x, new_state
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         tokens = input_shape[1]
@@ -149,4 +175,6 @@ class Predictor(keras.layers.Layer):
             "dropout": self.dropout_rate,
             "variational_noise": self.variational_noise,
             "seed": self.seed,
+            "num_layers": self.num_layers,
+            "lstm_dropout": self.lstm_dropout_rate,
         }

@@ -17,23 +17,28 @@ def batch_norm(x, gamma, beta, mean, variance):
     return gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
 
 
-def conv_norm_swish(x, weights, strides):
-    """f(x) = Act(BN(Conv(x))) of one utterance (time, channels), with a kernel of 5."""
+def conv_norm(x, weights, strides):
+    """BN(Conv(x)) of one utterance (time, channels), with a kernel of 5."""
     depthwise, pointwise, *norm = weights
     padded = np.pad(x, ((2, 2), (0, 0)))
     rows = [(padded[t : t + 5] * depthwise).sum(axis=0) for t in range(0, len(x), strides)]
-    return swish(batch_norm(np.array(rows) @ pointwise, *norm))
+    return batch_norm(np.array(rows) @ pointwise, *norm)
 
 
-def reference(x, layer):
+def reference(x, layer, activate_last_conv=True, squeeze_excite_bias=True):
     """C(x) = Act(SE(f^m(x)) + P(x)), sections 2.2.2 and 2.2.3 of the paper."""
     y = x.astype("float64")
     for conv in layer.convs:
-        y = conv_norm_swish(y, conv.get_weights(), conv.strides)
-    w1, b1, w2, b2 = layer.squeeze_excite.get_weights()
+        y = conv_norm(y, conv.get_weights(), conv.strides)
+        if activate_last_conv or conv is not layer.convs[-1]:
+            y = swish(y)
+    if squeeze_excite_bias:
+        w1, b1, w2, b2 = layer.squeeze_excite.get_weights()
+    else:
+        (w1, w2), b1, b2 = layer.squeeze_excite.get_weights(), 0.0, 0.0
     y = y * sigmoid(swish(y.mean(axis=0) @ w1 + b1) @ w2 + b2)
     if layer.projection is None:
-        return y
+        return y if activate_last_conv else swish(y)
     kernel, *norm = layer.projection.get_weights()
     return swish(y + batch_norm(x[:: layer.strides].astype("float64") @ kernel, *norm))
 
@@ -59,6 +64,48 @@ def test_matches_the_paper(arguments, time, rng, randomize, call):
         expected = reference(x[i], layer)
         scale = np.abs(expected).max()
         np.testing.assert_allclose(y[i] / scale, expected / scale, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("squeeze_excite_conv", [True, False])
+@pytest.mark.parametrize("residual", [True, False])
+def test_matches_the_definition_with_the_activation_at_the_end(
+    residual, squeeze_excite_conv, rng, randomize, call
+):
+    x = rng.normal(size=(1, 11, 3)).astype("float32")
+    options = {"activate_last_conv": False, "squeeze_excite_bias": False}
+    layer = ContextBlock(
+        8,
+        num_convs=2,
+        strides=2,
+        residual=residual,
+        squeeze_excite_conv=squeeze_excite_conv,
+        **options,
+    )
+    layer.build(x.shape)
+    randomize(layer)
+    y = np.asarray(call(layer, x))[0]
+    expected = reference(x[0], layer, **options)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(y / scale, expected / scale, rtol=1e-5, atol=1e-5)
+
+
+def test_dropout_between_convolutions_acts_there_and_in_training_alone(rng):
+    """A share of all but one is dropped of what the second convolution reads."""
+    x = rng.normal(size=(1, 400, 16)).astype("float32")
+    layer = ContextBlock(
+        16, num_convs=2, squeeze_excite_conv=False, residual=False, conv_dropout=0.75
+    )
+    read = []
+    layer.build(x.shape)
+    second = layer.convs[1]
+    call, layer.convs[1].call = (
+        second.call,
+        lambda inputs, **kwargs: read.append(np.asarray(inputs)) or call(inputs, **kwargs),
+    )
+    layer(x, training=True)
+    layer(x, training=False)
+    assert abs((read[0] == 0).mean() - 0.75) < 0.05
+    assert (read[1] == 0).mean() < 0.01
 
 
 @pytest.mark.parametrize("se_conv", [True, False])

@@ -69,6 +69,17 @@ CASES = {
             activation="relu",
         ),
     ),
+    "context_nemo": (
+        ContextBlock,
+        dict(
+            filters=4,
+            num_convs=2,
+            squeeze_excite_conv=False,
+            squeeze_excite_bias=False,
+            activate_last_conv=False,
+            conv_dropout=0.25,
+        ),
+    ),
     "log_mel": (
         LogMelSpectrogram,
         dict(
@@ -82,6 +93,14 @@ CASES = {
             preemphasis=0.9,
             log_offset=1e-5,
         ),
+    ),
+    "log_mel_floor": (
+        LogMelSpectrogram,
+        dict(num_bands=9, log_floor=1e-4, window_function="bartlett", frame_count="floor"),
+    ),
+    "log_mel_floor_plus_one": (
+        LogMelSpectrogram,
+        dict(num_bands=9, window_function="blackman", frame_count="floor_plus_one"),
     ),
     "spec_augment": (
         SpecAugment,
@@ -214,7 +233,8 @@ def test_training_does_not_depend_on_padding(case, batch, call, randomize):
     layer_class, arguments = case
     if layer_class is SpecAugment:
         pytest.skip("draws other numbers for another size")
-    layer = layer_class(**{**arguments, **({"dropout": 0.0} if "dropout" in arguments else {})})
+    undropped = {rate: 0.0 for rate in ("dropout", "conv_dropout") if rate in arguments}
+    layer = layer_class(**{**arguments, **undropped})
     inputs, mask = batch
     layer.build(inputs.shape)
     start = randomize(layer).get_weights()

@@ -11,20 +11,26 @@ def sigmoid(x):
 
 def reference(tokens, predictor):
     """One row of Keras's LSTM (gates i, f, c, o) over the embedded tokens, in NumPy."""
-    embeddings, kernel, recurrent, bias = (w.astype("float64") for w in predictor.get_weights())
-    h = c = np.zeros(predictor.units)
-    outputs = []
-    for token in [predictor.blank_id, *tokens]:
-        i, f, g, o = np.split(embeddings[token] @ kernel + h @ recurrent + bias, 4)
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        h = sigmoid(o) * np.tanh(c)
-        outputs.append(h)
-    return np.array(outputs)  # (U + 1, units)
+    embeddings, *lstms = (w.astype("float64") for w in predictor.get_weights())
+    x = embeddings[[predictor.blank_id, *tokens]]
+    for layer in range(predictor.num_layers):
+        kernel, recurrent, bias = lstms[3 * layer : 3 * layer + 3]
+        h = c = np.zeros(predictor.units)
+        outputs = []
+        for inputs in x:
+            i, f, g, o = np.split(inputs @ kernel + h @ recurrent + bias, 4)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+            outputs.append(h)
+        x = np.array(outputs)
+    return x  # (U + 1, units)
 
 
-@pytest.fixture
-def predictor(rng):
-    predictor = kc.Predictor(vocabulary_size=11, embedding_size=6, units=5)
+@pytest.fixture(params=[1, 3], ids=["one_lstm", "three_lstms"])
+def predictor(request, rng):
+    predictor = kc.Predictor(
+        vocabulary_size=11, embedding_size=6, units=5, num_layers=request.param
+    )
     predictor.build()
     predictor.set_weights([rng.normal(size=w.shape) * 0.5 for w in predictor.weights])
     return predictor
@@ -63,6 +69,20 @@ def test_steps_give_what_a_call_gives(predictor, call):
     for position, token in enumerate(np.concatenate([start, TOKENS], axis=1).T):
         output, state = predictor.step(token, state)
         np.testing.assert_allclose(output, expected[:, position], rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_of_every_lstm_acts_in_training_alone(rng):
+    predictor = kc.Predictor(11, embedding_size=8, units=64, num_layers=2, lstm_dropout=0.5)
+    tokens = rng.integers(0, 10, (4, 30))
+    trained = np.asarray(predictor(tokens, training=True))
+    assert abs((trained == 0).mean() - 0.5) < 0.05
+    assert (np.asarray(predictor(tokens)) == 0).mean() < 0.01
+
+
+@pytest.mark.parametrize("num_layers", [0, 1.5])
+def test_number_of_layers_is_checked(num_layers):
+    with pytest.raises(ValueError, match=rf"`num_layers`.*Received: num_layers={num_layers}"):
+        kc.Predictor(11, num_layers=num_layers)
 
 
 @pytest.mark.parametrize("blank_id", [-1, 11])
@@ -124,7 +144,7 @@ def test_noise_has_zero_mean_and_the_given_deviation(monkeypatch):
         monkeypatch.setattr(layer, "call", record)
 
     spy(predictor.embedding)
-    spy(predictor.lstm)
+    spy(predictor.lstms[0])
     for _ in range(20):
         predictor(TOKENS, training=True)
     noise = np.concatenate(noise)

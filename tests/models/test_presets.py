@@ -59,7 +59,7 @@ def test_paper_preset_takes_overrides():
     assert model.tokenizer is tokenizer
     assert model.predictor.vocabulary_size == model.joiner.vocabulary_size == 5
     assert (model.augmenter, model.l2, model.max_symbols_per_frame) == (None, 1e-6, 2)
-    parts = (*model.encoder.blocks, model.predictor.lstm, model.joiner.output_projection)
+    parts = (*model.encoder.blocks, model.predictor.lstms[0], model.joiner.output_projection)
     assert {part.dtype_policy.name for part in parts} == {"mixed_bfloat16"}
 
 
