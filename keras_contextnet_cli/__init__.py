@@ -1,4 +1,4 @@
-"""The command line: keras-contextnet presets | train | transcribe | evaluate | export.
+"""The command line: keras-contextnet presets | train | transcribe | evaluate | convert | export.
 
 A package beside `keras_contextnet`, because importing anything inside that one imports Keras and a
 backend first: `--help`, `--version` and usage errors must not wait seconds for that. Commands
@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from keras_contextnet_cli.convert import convert
 from keras_contextnet_cli.evaluate import evaluate
 from keras_contextnet_cli.export import export
 from keras_contextnet_cli.presets import presets
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (presets, train, transcribe, evaluate, export):
+for command in (presets, train, transcribe, evaluate, convert, export):
     app.command()(command)
 
 
@@ -54,7 +55,7 @@ def keras_contextnet(
         ),
     ] = False,
 ) -> None:
-    """ContextNet speech recognition: train, transcribe, evaluate, export.
+    """ContextNet speech recognition: train, transcribe, evaluate, convert, export.
 
     Exit codes: 0 all went well, 1 something could not be done (the reason is on stderr), 2 the
     command was not understood.

@@ -17,7 +17,7 @@ from keras_contextnet_cli import app
 ROOT = Path(__file__).parents[1]
 AUDIO = ROOT / "examples" / "audio"
 MANIFEST = AUDIO / "manifest.jsonl"
-COMMANDS = ("presets", "train", "transcribe", "evaluate", "export")
+COMMANDS = ("presets", "train", "transcribe", "evaluate", "convert", "export")
 
 
 def run(*arguments):
@@ -263,3 +263,33 @@ def test_commands_that_are_not_understood_exit_with_two(arguments):
     result = run(*arguments)
     assert result.exit_code == 2
     assert "Traceback" not in result.stderr
+
+
+NEMO_FILES = ROOT / "tests" / "interop" / "nemo_files"
+
+
+def test_convert_prints_what_it_found_and_leaves_a_preset(tmp_path):
+    output = tmp_path / "converted"
+    result = run("convert", NEMO_FILES / "options_8k.nemo", output)
+    assert result.exit_code == 0
+    for found in ("written by NeMo 3.0.0", "NeMo since 2.5", "3 LSTM", "CharacterTokenizer"):
+        assert found in result.stdout
+    assert result.stdout.splitlines()[-1].startswith(f"{output}: saved; loaded back, it answers")
+    assert kc.ContextNet.from_preset(output, load_weights=True).frontend.sample_rate == 8000
+
+
+def test_convert_takes_the_features_from_the_command_line(tmp_path):
+    result = run(
+        "convert", NEMO_FILES / "options_8k.nemo", tmp_path / "old", "--features", "legacy"
+    )
+    assert result.exit_code == 0
+    assert "NeMo until 2.4" in result.stdout
+    assert kc.ContextNet.from_preset(tmp_path / "old").frontend.pad_mode == "reflect"
+
+
+def test_convert_of_another_file_is_one_line_and_leaves_nothing(tmp_path):
+    result = run("convert", MANIFEST, tmp_path / "converted")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "to be a .nemo file" in result.stderr
+    assert not (tmp_path / "converted").exists()

@@ -308,7 +308,7 @@ class ContextNet(keras.Model):
         dtype: Any = None,
         **overrides: Any,
     ) -> ContextNet:
-        """Loads a `.nemo` file of NVIDIA NeMo: see `keras_contextnet.interop.nemo`.
+        """Loads a ContextNet of NVIDIA NeMo from its `.nemo` file.
 
         Args:
             path: of the file; neither NeMo nor PyTorch is needed.
@@ -320,6 +320,15 @@ class ContextNet(keras.Model):
         Raises:
             FileNotFoundError: if there is no file at `path`.
             NemoFileError: for a broken file, or a model that is not a ContextNet transducer.
+
+        Example:
+
+        ```python
+        import keras_contextnet as kc
+
+        model = kc.ContextNet.from_nemo("stt_en_contextnet_256.nemo")
+        print(model.transcribe("examples/audio/2136-5147-0021.opus"))
+        ```
         """
         from keras_contextnet.interop.nemo import NemoCheckpoint
 
