@@ -50,7 +50,8 @@ def main():
             command = [sys.executable, "-c", CONVERT, str(path), f"{folder}/preset_{repeat}"]
             output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             rows.append([float(value) for value in output.split()])
-    imports, load, save, peak, parameters = (statistics.median(row) for row in zip(*rows))
+    columns = zip(*rows, strict=True)
+    imports, load, save, peak, parameters = map(statistics.median, columns)
     total = statistics.median(sum(row[:3]) for row in rows)
     print(f"parameters: {parameters / 1e6:.2f} M")
     print(f"import {imports:.1f} s, load {load:.1f} s, save {save:.1f} s; in all {total:.1f} s")

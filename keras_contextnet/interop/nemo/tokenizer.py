@@ -39,18 +39,28 @@ def _sentencepiece(settings: Settings, files: dict[str, bytes]) -> SentencePiece
     kind = settings.text("type").lower()
     if kind != "bpe":
         raise settings.unsupported("type", kind, "bpe (SentencePiece), or agg of such")
-    name = settings.text("model_path").removeprefix(SCHEME)
-    if name not in files:
-        raise NemoFileError(
-            f"Expected the file that the setting {settings.name_of('model_path')} names. "
-            f"Received: {name!r}, which is not in the archive."
-        )
+    name = _model_name(settings, files)
     try:
         return SentencePieceTokenizer(files[name])
     except ValueError as error:
         raise NemoFileError(
             f"Expected {name} in the archive to be a SentencePiece model. It is not."
         ) from error
+
+
+def _model_name(settings: Settings, files: dict[str, bytes]) -> str:
+    path = settings.text("model_path", "")
+    name = path.removeprefix(SCHEME).rpartition("/")[2]
+    if name in files:
+        return name
+    # The first releases of NeMo left the setting out, or as the path on the author's machine.
+    models = [file for file in files if file.endswith("tokenizer.model")]
+    if len(models) == 1 and not path.startswith(SCHEME):
+        return models[0]
+    raise NemoFileError(
+        f"Expected the file that the setting {settings.name_of('model_path')} names. Received: "
+        f"{path!r}, which is not in the archive."
+    )
 
 
 def _characters(settings: Settings) -> CharacterTokenizer:
