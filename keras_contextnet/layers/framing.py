@@ -1,9 +1,10 @@
-"""Cutting a waveform into overlapping windows, and counting them."""
+"""Cutting a waveform into overlapping windows, counting them, and their spectra."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_contextnet.layers.masking import stride_length, stride_mask
@@ -56,3 +57,20 @@ def cut_frames(x: Any, frames: Any, window: int, hop: int) -> Any:
     x = ops.reshape(x, (ops.shape(x)[0], hops, hop))
     windows = ops.concatenate([x[:, i : i + frames] for i in range(hops_per_window)], axis=-1)
     return windows[:, :, :window]  # (batch, frames, window) of (batch, frames, whole hops)
+
+
+def power_spectrum(frames: Any, fft_length: int) -> Any:
+    """Returns the power (batch, frames, fft_length // 2 + 1) of windows (batch, frames, window)."""
+    window = frames.shape[-1]
+    if fft_length & (fft_length - 1):
+        # LiteRT transforms powers of two alone.
+        angle = (
+            2.0 * np.pi / fft_length * np.outer(np.arange(window), np.arange(fft_length // 2 + 1))
+        )
+        real = ops.matmul(frames, np.cos(angle).astype("float32"))
+        imaginary = ops.matmul(frames, np.sin(angle).astype("float32"))
+    else:
+        # Left to the transform, no frames at all would be an error under TensorFlow.
+        frames = ops.pad(frames, ((0, 0), (0, 0), (0, fft_length - window)))
+        real, imaginary = ops.rfft(frames, fft_length=fft_length)
+    return ops.square(real) + ops.square(imaginary)

@@ -13,6 +13,7 @@ from keras_contextnet.layers.framing import (
     cut_frames,
     frame_length,
     frame_mask,
+    power_spectrum,
     reflect,
 )
 from keras_contextnet.layers.mel_filters import mel_filters
@@ -50,8 +51,8 @@ class LogMelSpectrogram(keras.layers.Layer):
         frame_count: how many frames `samples` give: "ceil" of samples / hop, "floor" of it (NeMo
             from 2.5 on), or "floor_plus_one" (NeMo until 2.4, as a centred `torch.stft`).
         pad_mode: "constant" for zeros, or "reflect" (NeMo until 2.4), which mirrors the array given
-            at both of its ends: the last two frames of an utterance that fills its row of a batch
-            differ from what they are where padding follows.
+            at both of its ends and lets the last sample's pre-emphasis reach into padding: an
+            utterance's last two frames depend on whether padding follows.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -154,15 +155,13 @@ class LogMelSpectrogram(keras.layers.Layer):
 
     def call(self, inputs: Any, mask: Any | None = None) -> Any:
         x = ops.cast(inputs, "float32")  # (batch, samples)
+        if mask is not None and self.depends_on_padding:
+            x = ops.where(mask, x, 0.0)
         if self.preemphasis:
             x = ops.concatenate([x[:, :1], x[:, 1:] - self.preemphasis * x[:, :-1]], axis=1)
-        if mask is not None:
+        if mask is not None and not self.depends_on_padding:
             x = ops.where(mask, x, 0.0)
-        x = self._frames(x) * self.window_values  # (batch, frames, window)
-        # Left to the transform, no frames at all would be an error under TensorFlow.
-        x = ops.pad(x, ((0, 0), (0, 0), (0, self.fft_length - self.window)))
-        real, imaginary = ops.rfft(x, fft_length=self.fft_length)
-        power = ops.square(real) + ops.square(imaginary)  # (batch, frames, fft_length / 2 + 1)
+        power = power_spectrum(self._frames(x) * self.window_values, self.fft_length)
         energies = ops.matmul(power, self.filters)  # (batch, frames, num_bands)
         if self.log_floor:
             energies = ops.maximum(energies, self.log_floor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -49,8 +50,8 @@ def assign_weights(model: ContextNet, weights: TorchFile) -> None:
         *_joiner_sources(model.joiner, weights),
     ]
     _refuse_other_tensors({name for source in sources for name in source.names}, weights)
-    for weight, names, convert in sources:
-        weight.assign(convert(*(_read(weights, name, weight) for name in names)))
+    for source in sources:
+        source.weight.assign(_read_weight(source, weights))
 
 
 def _encoder_sources(encoder: ContextNetEncoder) -> Iterator[_Source]:
@@ -85,7 +86,8 @@ def _batch_norm_sources(batch_norm: Any, module: str) -> Iterator[_Source]:
 
 def _predictor_sources(predictor: Predictor) -> Iterator[_Source]:
     name = "decoder.prediction.embed.weight"
-    yield _Source(predictor.embedding.embeddings, (name,), _with_zero_start)
+    pieces = predictor.vocabulary_size - 1
+    yield _Source(predictor.embedding.embeddings, (name,), partial(_with_zero_start, pieces))
     lstm = "decoder.prediction.dec_rnn.lstm"
     for index, layer in enumerate(predictor.lstms):
         # Both order the gates as input, forget, cell, output.
@@ -115,21 +117,36 @@ def _pointwise(kernel: np.ndarray) -> np.ndarray:
     return kernel[:, :, 0].T  # (out, in, 1) to (in, out)
 
 
-def _with_zero_start(embeddings: np.ndarray) -> np.ndarray:
-    """Makes the blank's row, the last, zero: NeMo starts every sequence with a zero vector."""
-    embeddings = embeddings.copy()
-    embeddings[-1] = 0.0
-    return embeddings
+def _with_zero_start(pieces: int, embeddings: np.ndarray) -> np.ndarray:
+    """Gives the blank, the last, a row of zeros: NeMo starts every sequence with a zero vector.
+
+    With `blank_as_pad: false` NeMo has no such row.
+    """
+    return np.concatenate([embeddings[:pieces], np.zeros((1, embeddings.shape[1]), "float32")])
 
 
-def _read(weights: TorchFile, name: str, weight: Any) -> np.ndarray:
+def _read_weight(source: _Source, weights: TorchFile) -> np.ndarray:
+    arrays = [_read(weights, name, math.prod(source.weight.shape)) for name in source.names]
+    try:
+        array = source.convert(*arrays)
+    except (IndexError, ValueError):
+        array = None
+    if array is None or array.shape != tuple(source.weight.shape):
+        raise NemoFileError(
+            f"Expected the tensor {source.names[0]} to make a weight of shape "
+            f"{tuple(source.weight.shape)}, by the settings. Received: shape {arrays[0].shape}."
+        )
+    return array
+
+
+def _read(weights: TorchFile, name: str, max_size: int) -> np.ndarray:
     shape = weights.shapes.get(name)
     if shape is None:
         raise NemoFileError(f"Expected the tensor {name}. It is missing.")
-    if math.prod(shape) != math.prod(weight.shape):
+    if math.prod(shape) > max_size:
         raise NemoFileError(
-            f"Expected the tensor {name} to have {math.prod(weight.shape)} numbers, by the "
-            f"settings. Received: shape {shape}."
+            f"Expected the tensor {name} to have at most {max_size} numbers, by the settings. "
+            f"Received: shape {shape}."
         )
     array = weights.read(name)
     if not np.isfinite(array).all():

@@ -18,11 +18,11 @@ def case(request, nemo_files, reference):
     return model, inputs, arrays
 
 
-def assert_close(ours, expected, length):
+def assert_close(ours, expected, length, atol=2e-4):
     """Compares the frames that each utterance has."""
     for row, frames in enumerate(length):
         np.testing.assert_allclose(
-            np.asarray(ours)[row, :frames], expected[row, :frames], rtol=1e-4, atol=2e-4
+            np.asarray(ours)[row, :frames], expected[row, :frames], rtol=1e-4, atol=atol
         )
 
 
@@ -33,14 +33,33 @@ def test_features_are_nemos(case):
     assert_close(features, expected["features"], expected["features_len"])
 
 
+def test_old_features_of_an_utterance_without_padding_are_nemos(nemo_files, reference):
+    frontend = kc.ContextNet.from_nemo(nemo_files / "deep.nemo").frontend
+    expected = reference("deep")
+    alone = frontend(expected["audio"][1:, : expected["audio_len"][1]])
+    expected_alone = expected["features_1_alone"].transpose(0, 2, 1)
+    assert_close(alone, expected_alone, expected["features_len"][1:])
+
+
 def test_every_block_is_nemos(case):
-    model, inputs, expected = case
-    x, mask = model.extract_features(inputs)
+    model, _, expected = case
+    x = expected["features"]
+    mask = np.arange(x.shape[1]) < expected["features_len"][:, None]
     for index, block in enumerate(model.encoder.blocks):
-        x = block(x, mask=mask)
+        y = block(x, mask=mask)
         mask = block.compute_mask(None, mask)
-        assert_close(x, expected[f"block_{index:02d}"], np.asarray(mask).sum(axis=1))
+        x = expected[f"block_{index:02d}"]
+        assert_close(y, x, np.asarray(mask).sum(axis=1))
     assert np.asarray(mask).sum(axis=1).tolist() == expected["encoded_len"].tolist()
+
+
+def test_the_whole_encoder_is_nemos(case):
+    model, _, expected = case
+    x = expected["features"]
+    mask = np.arange(x.shape[1]) < expected["features_len"][:, None]
+    # NeMo's own rounding, against float64, is 8e-4 behind 23 random blocks; ours is 2e-4 there.
+    atol = 2e-4 if len(model.encoder.blocks) < 23 else 2e-3
+    assert_close(model.encoder(x, mask=mask), expected["encoded"], expected["encoded_len"], atol)
 
 
 def test_predictor_and_joiner_are_nemos(case):
