@@ -143,17 +143,22 @@ def _batches_of_like_length(waveforms: dict[int, np.ndarray], batch_size: int) -
 
 def _transcribe_batch(model: ContextNet, waveforms: list[np.ndarray]) -> Iterator[str]:
     if getattr(model.frontend, "depends_on_padding", False):
-        kind = "features"
-        rows = [np.asarray(model.frontend(waveform[None])[0]) for waveform in waveforms]
+        features = [np.asarray(model.frontend(waveform[None])[0]) for waveform in waveforms]
+        inputs = _padded("features", features)
     else:
-        kind, rows = "audio", waveforms
+        inputs = _padded("audio", waveforms)
+    outputs = model.predict_on_batch(inputs)
+    for tokens, count in zip(outputs["tokens"], outputs["token_length"], strict=True):
+        yield model.tokenizer.decode(tokens[:count].tolist())
+
+
+def _padded(kind: str, rows: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Model inputs of arrays whose first axis is time."""
     lengths = np.array([len(row) for row in rows], "int32")
     padded = np.zeros((len(rows), lengths.max(), *rows[0].shape[1:]), "float32")
     for place, row in zip(padded, rows, strict=True):
         place[: len(row)] = row
-    outputs = model.predict_on_batch({kind: padded, f"{kind}_length": lengths})
-    for tokens, count in zip(outputs["tokens"], outputs["token_length"], strict=True):
-        yield model.tokenizer.decode(tokens[:count].tolist())
+    return {kind: padded, f"{kind}_length": lengths}
 
 
 def _with_progress(batches: list[list[int]], show: bool) -> Iterable[list[int]]:

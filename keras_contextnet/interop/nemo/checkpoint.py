@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,8 @@ class NemoCheckpoint:
 
     def _build(self, legacy_features: bool, dtype: Any, overrides: dict[str, Any]) -> ContextNet:
         settings = self._settings
+        if settings.get("adapters"):
+            raise settings.unsupported("adapters", settings.get("adapters"), "none")
         frontend = make_frontend(
             settings.section("preprocessor"), legacy_features, name="frontend", dtype=dtype
         )
@@ -122,7 +125,14 @@ class NemoCheckpoint:
             parts["augmenter"] = make_augmenter(
                 settings.section("spec_augment"), name="augmenter", dtype=dtype
             )
-        return ContextNet(**{**parts, "name": self.path.stem, "dtype": dtype, **overrides})
+        name = _layer_name(self.path.stem)
+        return ContextNet(**{**parts, "name": name, "dtype": dtype, **overrides})
 
     def _named(self, error: ValueError) -> NemoFileError:
         return NemoFileError(f"{self.path} cannot be converted. {error}")
+
+
+def _layer_name(stem: str) -> str:
+    """A file's name with what TensorFlow's scopes cannot have replaced."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem)
+    return name if name[:1].isalnum() else f"contextnet{name}"

@@ -54,7 +54,7 @@ def make_joiner(settings: Settings, vocabulary_size: int, **kwargs: Any) -> Join
     """
     _check_target(settings, "RNNTJoint", "SampledRNNTJoint")
     settings.require("num_extra_outputs", 0, 0)
-    settings.require("num_classes", vocabulary_size - 1, vocabulary_size - 1)
+    settings.require("num_classes", -1, -1, vocabulary_size - 1)
     network = settings.section("jointnet")
     return Joiner(
         vocabulary_size=vocabulary_size,

@@ -1,5 +1,6 @@
 """Whole checkpoints against what NeMo itself computes from them."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -140,7 +141,7 @@ def test_it_trains(edited, reference):
     assert (augmenter.time_masks, augmenter.time_ratio) == (2, 0.02)
     x = {"audio": expected["audio"], "audio_length": expected["audio_len"].astype("int32")}
     y = {"tokens": expected["targets"].astype("int32"), "token_length": np.array([5, 5], "int32")}
-    model.compile(optimizer="adam", jit_compile=False)
+    model.compile(optimizer="adam", jit_compile=keras.backend.backend() == "jax")
     before = model.evaluate(x, y, verbose=0)
     model.fit(x, y, epochs=8, verbose=0)
     assert model.evaluate(x, y, verbose=0) < before
@@ -165,6 +166,18 @@ def test_features_go_by_the_version(version, legacy, edited):
     assert found.legacy_features is legacy
     assert found.to_contextnet().frontend.depends_on_padding is legacy
     assert found.to_contextnet(legacy_features=not legacy).frontend.depends_on_padding is not legacy
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("ein Modell (1)", "ein_Modell_1_"), ("модель", "contextnet_"), ("a.b-c", "a.b-c")],
+)
+def test_any_file_name_makes_a_name_that_runs(file, name, nemo_files, tmp_path):
+    path = tmp_path / f"{file}.nemo"
+    path.write_bytes((nemo_files / "options_8k.nemo").read_bytes())
+    model = kc.ContextNet.from_nemo(path)
+    assert model.name == name
+    model(np.zeros((1, 2000), "float32"))
 
 
 def test_overrides_take_the_place_of_the_files(nemo_files):
@@ -205,6 +218,7 @@ def setting(dotted, value):
         ("encoder.frame_splicing", 2, "encoder.frame_splicing"),
         ("encoder.feat_in", 64, "encoder.feat_in"),
         ("encoder.adapters", {"a": {}}, "encoder.adapters"),
+        ("adapters", {"encoder:en_au": {"enabled": True}}, "adapters"),
         ("encoder._target_", "nemo.ConformerEncoder", "encoder._target_"),
         ("decoder._target_", "nemo.StatelessTransducerDecoder", "decoder._target_"),
         ("decoder.normalization_mode", "batch", "decoder.normalization_mode"),
