@@ -38,7 +38,10 @@ def compile_model(model, learning_rate, steps):
     """Adam with a warm-up of a tenth of the steps, then a decay to nothing along a cosine."""
     warmup = max(1, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warmup), warmup_target=learning_rate, warmup_steps=warmup
+        learning_rate / 10,
+        max(1, steps - warmup),
+        warmup_target=learning_rate,
+        warmup_steps=warmup,
     )
     model.compile(
         optimizer=keras.optimizers.Adam(schedule, clipnorm=5.0),

@@ -145,15 +145,14 @@ class ContextBlock(keras.layers.Layer):
         strided = names[-1]
         if self.squeeze_excite_conv:
             names.append("squeeze_excite_conv")
+        linear = None if self.activate_last_conv else names[-1]
         return [
             SeparableConvBlock(
                 self.filters,
                 kernel_size=self.kernel_size,
                 strides=self.strides if name == strided else 1,
                 padding=self.padding,
-                activation=self.activation
-                if self.activate_last_conv or name != names[-1]
-                else None,
+                activation=None if name == linear else self.activation,
                 batch_norm_momentum=self.batch_norm_momentum,
                 kernel_regularizer=self.kernel_regularizer,
                 dtype=self.dtype_policy,

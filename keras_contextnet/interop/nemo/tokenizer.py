@@ -29,10 +29,14 @@ def make_tokenizer(settings: Settings, files: dict[str, bytes]) -> Tokenizer:
     section = settings.section("tokenizer")
     if section.text("type").lower() != "agg":
         return _sentencepiece(section, files)
-    languages = section.section("langs").items()
-    return AggregateTokenizer(
-        {language: _sentencepiece(tokenizer, files) for language, tokenizer in languages}
-    )
+    languages = {
+        language: _sentencepiece(settings, files)
+        for language, settings in section.section("langs").items()
+    }
+    try:
+        return AggregateTokenizer(languages)
+    except ValueError as error:
+        raise NemoFileError(f"The setting tokenizer.langs is not supported: {error}") from error
 
 
 def _sentencepiece(settings: Settings, files: dict[str, bytes]) -> SentencePieceTokenizer:

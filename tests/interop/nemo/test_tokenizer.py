@@ -65,5 +65,13 @@ def test_languages_keep_their_order(pieces):
     assert english == [1023 + token for token in english_tokenizer().encode("hello")]
 
 
+@pytest.mark.parametrize("language", [None, "../outside"])
+def test_languages_that_do_not_do_are_an_error(language, pieces):
+    languages = {language: {"type": "bpe", "model_path": "v.model"}} if language else {}
+    settings = Settings({"tokenizer": {"type": "agg", "langs": languages}})
+    with pytest.raises(NemoFileError, match=r"tokenizer\.langs is not supported: Expected"):
+        make_tokenizer(settings, {"v.model": pieces})
+
+
 def test_labels_are_characters():
     assert make_tokenizer(Settings({"labels": [" ", "a", "b"]}), {}).encode("a b") == [1, 0, 2]
