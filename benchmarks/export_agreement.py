@@ -89,21 +89,25 @@ def _keras(model: keras_contextnet.ContextNet) -> Transcribe:
 def _exported(model: keras_contextnet.ContextNet) -> dict[str, Transcribe]:
     folder = Path(tempfile.mkdtemp())
     model.export(folder / "saved_model", format="tf_saved_model")
-    model.export(folder / "asr.tflite", format="litert")
     loaded = tf.saved_model.load(str(folder / "saved_model"))
     signature = loaded.signatures["transcribe"]
-    interpreter = Interpreter(str(folder / "asr.tflite"), num_threads=1)
 
     def saved_model(audio: np.ndarray, audio_length: np.ndarray) -> dict:
         outputs = signature(audio=tf.constant(audio), audio_length=tf.constant(audio_length))
         return {name: value.numpy() for name, value in outputs.items()}
 
     saved_model.keep_alive = loaded
-    runner = interpreter.get_signature_runner("transcribe")
     return {
         "SavedModel": saved_model,
-        "LiteRT": lambda audio, audio_length: runner(audio=audio, audio_length=audio_length),
+        "LiteRT": _litert(model, folder / "float32.tflite"),
+        "LiteRT float16": _litert(model, folder / "float16.tflite", quantization="float16"),
     }
+
+
+def _litert(model: keras_contextnet.ContextNet, path: Path, **options: str) -> Transcribe:
+    model.export(path, format="litert", **options)
+    runner = Interpreter(str(path), num_threads=1).get_signature_runner("transcribe")
+    return lambda audio, audio_length: runner(audio=audio, audio_length=audio_length)
 
 
 def _decode(

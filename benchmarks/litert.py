@@ -41,7 +41,7 @@ def main() -> None:
         path, audio = Path(folder) / "asr.tflite", Path(folder) / "audio.npy"
         np.save(audio, waveform)
         wall, cpu = time.perf_counter(), time.process_time()
-        model.export(path, format="litert")
+        model.export(path, format="litert", quantization=arguments.quantization)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         print(f"size: {path.stat().st_size / 1e6:.1f} MB")
         print(f"conversion: {wall:.1f} s ({cpu:.1f} s of processor time)")
@@ -132,6 +132,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("preset", help="a preset's name or folder")
     parser.add_argument("--audio", help="an audio file")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--quantization", help="of `ContextNet.export`")
     parser.add_argument("--tokens-per-second", type=float, default=4.0)
     parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -18,6 +18,12 @@ class Format(str, Enum):
     tf_saved_model = "tf_saved_model"
 
 
+class Quantization(str, Enum):
+    """How a LiteRT file keeps its weights."""
+
+    float16 = "float16"
+
+
 def export(
     model: Model,
     output: Annotated[
@@ -36,6 +42,13 @@ def export(
             show_default="litert for a name that ends in .tflite, or tf_saved_model",
         ),
     ] = None,
+    quantization: Annotated[
+        Quantization | None,
+        typer.Option(
+            help="For litert. float16: half the size, computed with in float32.",
+            show_default="float32",
+        ),
+    ] = None,
 ) -> None:
     """Convert a model to LiteRT (TFLite) or a TensorFlow SavedModel.
 
@@ -46,12 +59,15 @@ def export(
     """
     if format is None:
         format = Format.litert if output.suffix == ".tflite" else Format.tf_saved_model
+    options = {} if quantization is None else {"quantization": quantization.value}
+    if options and format is not Format.litert:
+        raise typer.BadParameter("is for --format litert.", param_hint="--quantization")
     with session():
         from rich.console import Console
 
         loaded = load_model(model)
         with Console(stderr=True).status(f"Converting {loaded.count_params():,} parameters"):
-            loaded.export(output, format=format.value)
+            loaded.export(output, format=format.value, **options)
         files = output.rglob("*") if output.is_dir() else [output]
         size = sum(file.stat().st_size for file in files if file.is_file())
         typer.echo(f"{output} ({format.value}, {size / 1e6:.1f} MB)")

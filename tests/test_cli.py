@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -215,6 +216,16 @@ def test_export_chooses_the_format_by_name(preset, tmp_path):
     assert (tmp_path / "asr.tflite").read_bytes()[4:8] == b"TFL3"
     assert run("export", preset, tmp_path / "saved").exit_code == 0
     assert (tmp_path / "saved" / "saved_model.pb").is_file()
+
+
+def test_export_quantizes(preset, tmp_path):
+    path = tmp_path / "half.tflite"
+    assert run("export", preset, path, "--quantization", "float16").exit_code == 0
+    with zipfile.ZipFile(path) as archive:
+        assert json.loads(archive.read("metadata.json"))["quantization"] == "float16"
+    result = run("export", preset, tmp_path / "saved", "--quantization", "float16")
+    assert result.exit_code == 2
+    assert "litert" in plain(result.stderr)
 
 
 @pytest.mark.parametrize(

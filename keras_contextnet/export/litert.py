@@ -23,8 +23,12 @@ from keras_contextnet.export.vocabulary import (
 if TYPE_CHECKING:
     from keras_contextnet.models import ContextNet
 
+QUANTIZATIONS = (None, "float16")
 
-def export_litert(model: ContextNet, path: str | os.PathLike[str]) -> None:
+
+def export_litert(
+    model: ContextNet, path: str | os.PathLike[str], quantization: str | None = None
+) -> None:
     """Writes a `.tflite` file that turns waveforms into token ids, with built-in operators only.
 
     The signature `transcribe` is that of `export_saved_model`: any batch, any length, and the ids
@@ -36,11 +40,12 @@ def export_litert(model: ContextNet, path: str | os.PathLike[str]) -> None:
     Args:
         model: `ContextNet`, of float32.
         path: where to; it ends in `.tflite`.
+        quantization: None, or "float16" for weights of half the size, computed with in float32.
 
     Raises:
         RuntimeError: under another Keras backend than TensorFlow.
-        ValueError: for another ending, a model that does not compute in float32, or a vocabulary
-            with line breaks.
+        ValueError: for another ending, an unknown `quantization`, a model that does not compute
+            in float32, or a vocabulary with line breaks.
         FileExistsError: where `path` is new and the `tokens.txt` beside it another model's.
 
     Example:
@@ -66,20 +71,25 @@ def export_litert(model: ContextNet, path: str | os.PathLike[str]) -> None:
     require_tensorflow()
     path = Path(path)
     _check_path(path)
+    if quantization not in QUANTIZATIONS:
+        raise ValueError(
+            f"Expected `quantization` to be one of {QUANTIZATIONS}. Received: "
+            f"quantization={quantization!r}"
+        )
     _check_float32(model)
-    files = {METADATA: metadata_json(model)}
+    files = {METADATA: metadata_json(model, quantization=quantization)}
     if model.tokenizer is not None:
         files[TOKENS] = tokens_text(model.tokenizer)
         _refuse_other_tokens(path, files[TOKENS])
     with new_file(path) as new:
-        new.write_bytes(_convert(model))
+        new.write_bytes(_convert(model, quantization))
         append_files(new, files)
     if TOKENS in files:
         with new_file(path.with_name(TOKENS)) as new:
             new.write_bytes(files[TOKENS].encode("utf-8"))
 
 
-def _convert(model: ContextNet) -> bytes:
+def _convert(model: ContextNet, quantization: str | None) -> bytes:
     import tensorflow as tf
 
     # By way of a SavedModel: a function on its own converts without its weights' values.
@@ -93,6 +103,9 @@ def _convert(model: ContextNet) -> bytes:
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
             # A description of the conversion, which costs another two passes over the file.
             converter.exclude_conversion_metadata = True
+            if quantization == "float16":
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                converter.target_spec.supported_types = [tf.float16]
             return converter.convert()
 
 

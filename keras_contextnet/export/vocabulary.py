@@ -30,7 +30,7 @@ def tokens_text(tokenizer: Tokenizer) -> str:
     return "".join(f"{piece}\n" for piece in pieces)
 
 
-def metadata(model: ContextNet) -> dict[str, Any]:
+def metadata(model: ContextNet, quantization: str | None = None) -> dict[str, Any]:
     """Returns what a program must know to call the exported `model`, as JSON-able values."""
     from keras_contextnet import __version__
 
@@ -39,6 +39,7 @@ def metadata(model: ContextNet) -> dict[str, Any]:
     return {
         "name": model.name,
         "keras_contextnet_version": __version__,
+        "quantization": quantization,
         "sample_rate": sample_rate,
         "frame_seconds": hop_seconds and hop_seconds * model.encoder.time_reduction,
         "max_symbols_per_frame": model.max_symbols_per_frame,
@@ -72,6 +73,6 @@ def append_files(path: str | os.PathLike[str], files: dict[str, str]) -> None:
             archive.writestr(zipfile.ZipInfo(name), text.encode("utf-8"))
 
 
-def metadata_json(model: ContextNet) -> str:
-    """Returns `metadata(model)` as JSON text."""
-    return json.dumps(metadata(model), indent=2, ensure_ascii=False) + "\n"
+def metadata_json(model: ContextNet, quantization: str | None = None) -> str:
+    """Returns `metadata(model, quantization)` as JSON text."""
+    return json.dumps(metadata(model, quantization), indent=2, ensure_ascii=False) + "\n"

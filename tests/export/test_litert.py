@@ -154,3 +154,39 @@ def test_leaves_the_vocabulary_of_another_model_alone(tiny_model, tmp_path):
         export_litert(tiny_model, tmp_path / "asr.tflite")
     assert (tmp_path / "tokens.txt").read_text() == "another vocabulary\n"
     assert not (tmp_path / "asr.tflite").exists()
+
+
+def test_half_precision_finds_the_same_tokens(tmp_path):
+    """In a checkpoint of NeMo's that wins every decision by 0.5: rounding moves logits by less."""
+    runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
+    files = Path(__file__).parents[1] / "interop" / "nemo_files"
+    path = tmp_path / "asr.tflite"
+    model = kc.ContextNet.from_nemo(files / "aggregate.nemo")
+    model.export(path, format="litert", quantization="float16")
+    with np.load(files / "aggregate.npz") as reference:
+        outputs = runtime.Interpreter(str(path)).get_signature_runner("transcribe")(
+            audio=reference["audio"], audio_length=reference["audio_len"].astype("int32")
+        )
+        for row in range(2):
+            tokens = outputs["tokens"][row, : outputs["token_length"][row]]
+            assert tokens.tolist() == reference[f"greedy_{row}"].tolist()
+    with zipfile.ZipFile(path) as archive:
+        assert json.loads(archive.read("metadata.json"))["quantization"] == "float16"
+
+
+def test_half_precision_is_half_the_size(another_model, tmp_path):
+    """Less what is no weight."""
+    blocks = [{"filters": 512, "num_convs": 2, "strides": 2}]
+    model = another_model(
+        encoder=kc.ContextNetEncoder(blocks=blocks), joiner=kc.Joiner(vocabulary_size=29, units=512)
+    )
+    export_litert(model, tmp_path / "whole.tflite")
+    export_litert(model, tmp_path / "half.tflite", quantization="float16")
+    whole, half = ((tmp_path / f"{name}.tflite").stat().st_size for name in ("whole", "half"))
+    assert half < 0.55 * whole
+
+
+def test_an_unknown_quantization_is_an_error(tiny_model, tmp_path):
+    with pytest.raises(ValueError, match=r"`quantization` to be one of.*Received: .*'int4'"):
+        export_litert(tiny_model, tmp_path / "asr.tflite", quantization="int4")
+    assert not list(tmp_path.iterdir())
