@@ -101,14 +101,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for name, run in runtimes(model, Path(folder)):
             same = tokens_of(run(inputs)) == expected
-            spoken = [
-                model.tokenizer.decode(
-                    tokens_of(run({"audio": w[None], "audio_length": np.array([len(w)], "int32")}))[
-                        0
-                    ]
-                )
-                for w in waveforms
+            outputs = [
+                run({"audio": waveform[None], "audio_length": np.array([len(waveform)], "int32")})
+                for waveform in waveforms
             ]
+            spoken = [model.tokenizer.decode(tokens_of(output)[0]) for output in outputs]
             exact = sum(a == b for a, b in zip(spoken, texts, strict=True))
             print(
                 f"{name:<10} tokens {'identical' if same else 'DIFFER'}"

@@ -89,7 +89,6 @@ class NemoCheckpoint:
             legacy_features = self.legacy_features
         try:
             model = self._build(legacy_features, dtype, overrides)
-            check_frontend(model.frontend, self._weights)
             assign_weights(model, self._weights)
         except (NemoFileError, TorchFileError) as error:
             raise self._named(error) from error
@@ -102,6 +101,7 @@ class NemoCheckpoint:
         frontend = make_frontend(
             settings.section("preprocessor"), legacy_features, name="frontend", dtype=dtype
         )
+        check_frontend(frontend, self._weights)
         predictor = make_predictor(settings.section("decoder"), name="predictor", dtype=dtype)
         tokenizer = make_tokenizer(settings, self._files)
         if tokenizer.vocabulary_size + 1 != predictor.vocabulary_size:

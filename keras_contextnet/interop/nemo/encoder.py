@@ -16,7 +16,6 @@ ACTIVATIONS = {
     "silu": "swish",
     "gelu": "gelu",
 }
-_TARGETS = ("ConvASREncoder", "ConvASREncoderAdapter")
 
 
 def make_encoder(settings: Settings, num_features: int, **kwargs: Any) -> ContextNetEncoder:
@@ -50,9 +49,7 @@ def make_encoder(settings: Settings, num_features: int, **kwargs: Any) -> Contex
 
 
 def _check_encoder(settings: Settings, num_features: int) -> None:
-    target = settings.text("_target_", _TARGETS[0])
-    if target.rpartition(".")[2] not in _TARGETS:
-        raise settings.unsupported("_target_", target, " or ".join(_TARGETS))
+    settings.require_target("ConvASREncoder", "ConvASREncoderAdapter")
     settings.require("feat_in", num_features, num_features)
     settings.require("frame_splicing", 1, 1)
     settings.require("normalization_mode", "batch", "batch")

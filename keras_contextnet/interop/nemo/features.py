@@ -107,9 +107,7 @@ def make_augmenter(settings: Settings, **kwargs: Any) -> SpecAugment:
 
 
 def _refuse_other_preprocessors(settings: Settings) -> None:
-    target = settings.text("_target_", "AudioToMelSpectrogramPreprocessor")
-    if target.rpartition(".")[2] != "AudioToMelSpectrogramPreprocessor":
-        raise settings.unsupported("_target_", target, "AudioToMelSpectrogramPreprocessor")
+    settings.require_target("AudioToMelSpectrogramPreprocessor")
     for key, supported in (
         ("log", True),
         ("mag_power", 2.0),

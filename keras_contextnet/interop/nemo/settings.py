@@ -130,6 +130,12 @@ class Settings:
             raise self.unsupported(key, value, ", ".join(map(repr, supported)))
         return value
 
+    def require_target(self, *supported: str) -> None:
+        """Checks the class that a section configures; the first where it does not say."""
+        target = self.text("_target_", supported[0])
+        if target.rpartition(".")[2] not in supported:
+            raise self.unsupported("_target_", target, " or ".join(supported))
+
     def unsupported(self, key: str, value: Any, supported: str) -> NemoFileError:
         """Returns the error of a setting that a ContextNet has not."""
         return NemoFileError(

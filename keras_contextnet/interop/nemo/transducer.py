@@ -21,7 +21,7 @@ def make_predictor(settings: Settings, **kwargs: Any) -> Predictor:
     Raises:
         NemoFileError: for a setting that the predictor has not.
     """
-    _check_target(settings, "RNNTDecoder")
+    settings.require_target("RNNTDecoder")
     if settings.get("normalization_mode") is not None:
         raise settings.unsupported("normalization_mode", settings.get("normalization_mode"), "null")
     network = settings.section("prednet")
@@ -52,7 +52,7 @@ def make_joiner(settings: Settings, vocabulary_size: int, **kwargs: Any) -> Join
     Raises:
         NemoFileError: for a setting that the joiner has not.
     """
-    _check_target(settings, "RNNTJoint", "SampledRNNTJoint")
+    settings.require_target("RNNTJoint", "SampledRNNTJoint")
     settings.require("num_extra_outputs", 0, 0)
     settings.require("num_classes", -1, -1, vocabulary_size - 1)
     network = settings.section("jointnet")
@@ -68,9 +68,3 @@ def max_symbols_per_frame(settings: Settings) -> int:
     """Returns how many tokens a `decoding` section lets greedy decoding emit in a frame."""
     greedy = settings.section("greedy", required=False)
     return greedy.integer("max_symbols", MAX_SYMBOLS_PER_FRAME)
-
-
-def _check_target(settings: Settings, *supported: str) -> None:
-    target = settings.text("_target_", supported[0])
-    if target.rpartition(".")[2] not in supported:
-        raise settings.unsupported("_target_", target, " or ".join(supported))
