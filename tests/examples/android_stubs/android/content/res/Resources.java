@@ -1,0 +1,7 @@
+package android.content.res;
+
+import android.util.DisplayMetrics;
+
+public abstract class Resources {
+    public abstract DisplayMetrics getDisplayMetrics();
+}
