@@ -34,10 +34,9 @@ async function useModel(name, buffer) {
 
 async function useAudio(buffer) {
   if (!model) throw new Error("Choose a model first: the .tflite file that the audio goes to.");
-  startText("working", "Reading the audio …");
+  startText("Reading the audio …");
   const audio = await decodeAudio(buffer, model.metadata.sample_rate);
   await transcribe(audio, async () => {
-    page.setState("working", "Transcribing …");
     const seconds = audio.length / model.metadata.sample_rate;
     const speech = new Speech(recogniser, transcript, model);
     const started = performance.now();
@@ -47,7 +46,7 @@ async function useAudio(buffer) {
 }
 
 async function record() {
-  startText("loading", "Asking for the microphone …");
+  startText("Asking for the microphone …");
   const recording = await Recording.start();
   const stopped = new Promise((resolve) => (stopRecording = resolve));
   page.setState("recording", "Listening …");
@@ -55,19 +54,17 @@ async function record() {
     waveform.show(recording.samples.slice(-SHOWN_LIVE * recording.sampleRate));
     waveform.progress = 1;
   }, 80);
+  const following = new Speech(recogniser, transcript, model).follow(recording, stopped);
   try {
-    const following = new Speech(recogniser, transcript, model).follow(recording, stopped);
     await Promise.race([stopped, following]); // `following` ends first only where it fails
-    await recording.stop();
-    clearInterval(drawing);
-    const rate = model.metadata.sample_rate;
-    const audio = await resample(recording.samples.slice(), recording.sampleRate, rate);
-    await transcribe(audio, () => following);
   } finally {
     clearInterval(drawing);
     stopRecording = null;
     await recording.stop();
   }
+  const rate = model.metadata.sample_rate;
+  const audio = await resample(recording.samples, recording.sampleRate, rate);
+  await transcribe(audio, () => following);
 }
 
 /** Shows `audio` and waits for its text. */
@@ -78,6 +75,7 @@ async function transcribe(audio, work) {
       `This audio is too short: ${seconds.toFixed(2)} s. At least ${SHORTEST} s are needed.`,
     );
   }
+  page.setState("working", "Transcribing …");
   waveform.show(audio);
   page.player.src = URL.createObjectURL(wavFile(audio, model.metadata.sample_rate));
   page.player.hidden = false;
@@ -88,14 +86,14 @@ async function transcribe(audio, work) {
 }
 
 /** Clears what belongs to the audio before. */
-function startText(state, status) {
+function startText(status) {
   URL.revokeObjectURL(page.player.src);
   page.player.hidden = true;
   page.copyButton.disabled = true;
   page.clearSpeed();
   transcript.clear();
   waveform.show(new Float32Array(0));
-  page.setState(state, status);
+  page.setState("loading", status);
 }
 
 /** Runs one thing at a time and shows what went wrong. */

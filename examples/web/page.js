@@ -18,6 +18,8 @@ export const transcriptElement = element("transcript");
 export function setState(state, status) {
   document.body.dataset.state = state;
   element("status").textContent = status;
+  // Screen readers wait for the whole text.
+  transcriptElement.ariaBusy = ["working", "recording"].includes(state);
   element("record-label").textContent = state === "recording" ? "Stop" : "Record";
   if (state !== "error") element("error").hidden = true;
 }

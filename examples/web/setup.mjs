@@ -23,8 +23,8 @@ const local = library.replaceAll(`from "${UTILITIES}"`, 'from "./wasm_utils.js"'
 await writeFile(new URL("litert.js", vendor), local);
 await cp(new URL("wasm-utils/dist/index.js", packages), new URL("wasm_utils.js", vendor));
 
-// One for browsers with relaxed SIMD, one for those without, one with threads.
-for (const build of ["litert_wasm_internal", "litert_wasm_compat_internal", "litert_wasm_threaded_internal"]) {
+// One for browsers with relaxed SIMD, one for those without.
+for (const build of ["litert_wasm_internal", "litert_wasm_compat_internal"]) {
   for (const ending of ["js", "wasm"]) {
     const name = `wasm/${build}.${ending}`;
     await cp(new URL(`core/${name}`, packages), new URL(name, vendor));

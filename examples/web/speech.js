@@ -33,10 +33,12 @@ export class Speech {
       const rest = audio.subarray(start);
       const utterance = rest.slice(0, firstUtterance(rest, rate, LONGEST_OF_FILE));
       const offset = start / rate;
-      const words = await this.#decode(utterance, offset, (tokens) => {
+      const draw = oncePerFrame((tokens) => {
         reached(tokens.at(-1).time);
         this.#transcript.show(wordsOf(tokens, this.#pieces));
       });
+      const words = await this.#decode(utterance, offset, draw);
+      draw.cancel();
       this.#transcript.settle(words);
       start += utterance.length;
       reached(start / rate);
@@ -90,6 +92,21 @@ export class Speech {
     });
     return wordsOf(tokens, this.#pieces);
   }
+}
+
+/** `draw`, called with the newest argument at most once for each frame of the screen. */
+function oncePerFrame(draw) {
+  let request = 0;
+  let newest;
+  const called = (argument) => {
+    newest = argument;
+    request ||= requestAnimationFrame(() => {
+      request = 0;
+      draw(newest);
+    });
+  };
+  called.cancel = () => cancelAnimationFrame(request);
+  return called;
 }
 
 function sleep(milliseconds) {

@@ -129,10 +129,22 @@ export class Transcriber {
     }
   }
 
-  /** Runs the shortest window, with room for too many frames, to see how many there are. */
+  /**
+   * Finds out how many frames the shortest window gives, in a buffer with room for too many.
+   *
+   * The first run's output has the shape that the file was given; from the second run on it is the
+   * shape that the encoder made.
+   */
   async #measureExtraFrames() {
     const window = windowFor(1);
     await this.#compile(window);
+    await this.#countFrames(window);
+    const frames = await this.#countFrames(window);
+    this.#extraFrames = frames - window;
+    this.#window = 0; // Compiled for too many frames: the first utterance needs another.
+  }
+
+  async #countFrames(window) {
     const samples = window * this.#frameSamples;
     const outputs = await this.#run("encode", {
       audio: [new Float32Array(samples), [1, samples]],
@@ -140,8 +152,7 @@ export class Transcriber {
     });
     const [, frames] = outputs.frames.type.layout.dimensions;
     deleteTensors(outputs);
-    this.#extraFrames = frames - window;
-    if (this.#extraFrames !== MARGIN) this.#window = 0; // Compiled for other numbers.
+    return frames;
   }
 
   async #compile(window) {

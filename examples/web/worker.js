@@ -37,8 +37,7 @@ function loadWebAssembly(litert) {
   const folder = new URL("vendor/litert/wasm/", here).href;
   // The loader looks for its files beside the worker unless told otherwise.
   self.Module = { locateFile: (name) => folder + name };
-  // Threads need the server to send cross-origin isolation headers.
-  return litert.loadLiteRt(folder, { threads: self.crossOriginIsolated });
+  return litert.loadLiteRt(folder);
 }
 
 self.onmessage = ({ data: { id, method, input } }) => {
