@@ -130,6 +130,8 @@ def run(model: str, inputs: str, outputs: str) -> None:
 
 def read_vocabulary(model: Path) -> tuple[list[str], int]:
     """The pieces and the sample rate in the zip archive at the file's end."""
+    if not zipfile.is_zipfile(model):
+        sys.exit(f"Expected a file that keras-contextnet exported. Received: {model}")
     with zipfile.ZipFile(model) as files:
         pieces = []
         if "tokens.txt" in files.namelist():
