@@ -25,10 +25,12 @@ let busy = false;
 async function useModel(name, buffer) {
   page.setState("loading", "Loading the model …");
   const file = await readModelFile(new Uint8Array(buffer));
-  model = null; // The worker gives the one before up, whether this one loads or not.
+  // The worker gives the one before up, whether this one loads or not.
+  model = null;
+  page.describeModel(name, model);
   await recogniser.load(file);
   model = file;
-  page.describeModel(name, file);
+  page.describeModel(name, model);
   page.setState("ready", "Ready.");
 }
 
@@ -121,7 +123,7 @@ async function useFiles(files) {
 }
 
 async function fetched(url) {
-  const response = await fetch(url);
+  const response = await fetch(url, { cache: "no-cache" }); // asks for a newer export
   if (!response.ok) throw new Error(`${url} cannot be fetched: ${response.status}.`);
   return response.arrayBuffer();
 }

@@ -10,18 +10,24 @@ export const player = element("player");
 export const canvas = element("waveform");
 export const transcriptElement = element("transcript");
 
+let modelLoaded = false;
+
 /**
- * Says what the page is doing.
+ * Says what the page is doing, and offers what can be done meanwhile.
  *
  * @param {"empty" | "loading" | "ready" | "working" | "recording" | "done" | "error"} state
  */
 export function setState(state, status) {
+  const recording = state === "recording";
+  const busy = recording || state === "loading" || state === "working";
   document.body.dataset.state = state;
   element("status").textContent = status;
-  // Screen readers wait for the whole text.
-  transcriptElement.ariaBusy = ["working", "recording"].includes(state);
-  element("record-label").textContent = state === "recording" ? "Stop" : "Record";
+  element("record-label").textContent = recording ? "Stop" : "Record";
   if (state !== "error") element("error").hidden = true;
+  modelInput.disabled = busy;
+  audioInput.disabled = busy || !modelLoaded;
+  recordButton.disabled = !recording && audioInput.disabled;
+  transcriptElement.ariaBusy = busy; // Screen readers wait for the whole text.
 }
 
 export function showError(error) {
@@ -30,18 +36,20 @@ export function showError(error) {
   element("error").hidden = false;
 }
 
-/** Says what the model is; speech can be given from now on. */
-export function describeModel(name, { bytes, metadata, pieces }) {
-  const facts = [
+/** Says what the model is, which is null where none is loaded. */
+export function describeModel(name, model) {
+  modelLoaded = model !== null;
+  element("model-facts").textContent = model ? `${name}: ${factsOf(model).join(", ")}` : "None.";
+}
+
+function factsOf({ bytes, metadata, pieces }) {
+  return [
     metadata.name,
     `${(bytes.length / 1e6).toFixed(1)} MB`,
     metadata.quantization ?? "float32",
     `${metadata.sample_rate / 1000} kHz`,
     `${pieces.filter(Boolean).length} pieces`,
   ];
-  element("model-facts").textContent = `${name}: ${facts.join(", ")}`;
-  recordButton.disabled = false;
-  audioInput.disabled = false;
 }
 
 /** Says how long `seconds` of speech took. */

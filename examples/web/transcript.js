@@ -42,15 +42,14 @@ export class Transcript {
 
   /** Shows `words` after those already settled; they may change until `settle` is called. */
   show(words) {
-    const fresh = words.map((word) => this.#span(word));
-    for (const span of fresh) span.classList.add("fresh");
+    const fresh = this.#nodes(words);
+    for (const node of fresh) node.classList?.add("fresh");
     this.#element.replaceChildren(...this.#settled, ...fresh);
   }
 
   /** Keeps `words` after those already settled. */
   settle(words) {
-    const gap = this.#settled.length && words.length ? [document.createTextNode(" ")] : [];
-    this.#settled.push(...gap, ...words.map((word) => this.#span(word)));
+    this.#settled.push(...this.#nodes(words));
     this.#element.replaceChildren(...this.#settled);
   }
 
@@ -61,9 +60,19 @@ export class Transcript {
     for (const span of spans) span.classList.toggle("current", span === current);
   }
 
-  #span({ text, time }) {
+  /** A span for each word, with the spaces between them as plain text. */
+  #nodes(words) {
+    const between = this.#settled.length ? " " : "";
+    return words.flatMap(({ text, time }, i) => {
+      const word = text.trimStart();
+      const spaces = i === 0 ? between : text.slice(0, text.length - word.length);
+      return [document.createTextNode(spaces), this.#span(word, time)];
+    });
+  }
+
+  #span(word, time) {
     const span = document.createElement("span");
-    span.textContent = text;
+    span.textContent = word;
     span.dataset.time = time;
     span.title = `${time.toFixed(1)} s`;
     span.addEventListener("click", () => this.#jump(time));

@@ -146,6 +146,22 @@ def test_files_are_chosen_one_after_the_other(page, browser, characters, pieces,
             assert text_of(browser) == python_text(tflite, speech)
 
 
+def test_files_are_dropped(page, browser, characters, speech):
+    page(state="empty")
+    browser.evaluate(
+        """(async () => {
+            const dataTransfer = new DataTransfer();
+            for (const name of ["speech.wav", "characters/asr.tflite"]) {
+                const blob = await (await fetch(name)).blob();
+                dataTransfer.items.add(new File([blob], name));
+            }
+            document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+        })()"""
+    )
+    wait_for_state(browser, "done")
+    assert text_of(browser) == python_text(characters, speech)
+
+
 def test_long_audio_is_cut_at_pauses(page, browser, site, characters, examples):
     audio = np.concatenate([soundfile.read(example["audio"])[0] for example in examples])
     assert len(audio) > 32 * 16000
