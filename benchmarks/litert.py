@@ -79,7 +79,7 @@ def set_token_rate(model, waveform: np.ndarray, tokens_per_second: float) -> Non
     for bias in np.linspace(4.0, 0.0, 41):
         layer.bias.assign(np.eye(model.joiner.vocabulary_size)[model.blank_id] * bias)
         frames = (output["encoder_output"], output["frame_length"])
-        _, count = decode(*frames, model.predictor, model.joiner)
+        _, count, _ = decode(*frames, model.predictor, model.joiner)
         counts[bias] = int(count[0])
         if counts[bias] > wanted:
             break

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from keras_contextnet.silence import silent_stderr
 
 if TYPE_CHECKING:
     from keras_contextnet import ContextNet
@@ -32,8 +33,9 @@ Model = Annotated[
 def session() -> Iterator[None]:
     """Runs a command's work: exits with 1, and one line on stderr, where it cannot be done."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _silent_stderr():
-        import keras_contextnet  # noqa: F401
+    # What TensorFlow's C++ prints while it is imported, before it reads its log level.
+    with silent_stderr():
+        import keras_contextnet.models  # noqa: F401
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -82,17 +84,3 @@ def read_utterances(sources: Sequence[Path], split: str | None = None) -> list[U
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
     if not issubclass(category, (DeprecationWarning, FutureWarning)):
         report(f"Warning: {message}")
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Discards what TensorFlow's C++ prints while it is imported, before it reads its log level."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)

@@ -13,7 +13,7 @@ def greedy_decode(
     predictor: Any,
     joiner: Any,
     max_symbols_per_frame: int = 10,
-) -> tuple[Any, Any]:
+) -> tuple[Any, Any, Any]:
     """Decodes a batch greedily; each row's tokens are what they would be alone.
 
     A row stays at a frame while it emits tokens, and moves on at a blank or after
@@ -28,8 +28,8 @@ def greedy_decode(
         max_symbols_per_frame: int. Bounds the loop; an untrained model reaches it.
 
     Returns:
-        The tokens, int32 (batch, T * max_symbols_per_frame), -1 where a row has ended, and how many
-        there are, int32 (batch,).
+        The tokens, int32 (batch, T * max_symbols_per_frame), -1 where a row has ended; how many
+        there are, int32 (batch,); and the frame of each, int32 like the tokens.
 
     Example:
 
@@ -41,8 +41,10 @@ def greedy_decode(
     predictor = keras_contextnet.Predictor(vocabulary_size=28, embedding_size=16, units=32)
     joiner = keras_contextnet.Joiner(vocabulary_size=28, units=32)
     frames = np.random.default_rng(0).normal(size=(2, 5, 64)).astype("float32")
-    tokens, token_length = greedy_decode(frames, np.array([5, 3]), predictor, joiner)
-    print(tokens.shape, token_length.shape)  # (2, 50) (2,)
+    tokens, token_length, token_frame = greedy_decode(
+        frames, np.array([5, 3]), predictor, joiner
+    )
+    print(tokens.shape, token_length.shape, token_frame.shape)  # (2, 50) (2,) (2, 50)
     ```
 
     Source: Graves, arXiv 1211.3711, section 2.4, without its beam.
@@ -63,10 +65,12 @@ def greedy_decode(
     zeros = ops.zeros_like(frame_length)
     tokens = ops.zeros_like(positions) - 1 + ops.expand_dims(zeros, 1)  # (batch, positions)
 
-    def running(frame: Any, symbols: Any, count: Any, tokens: Any, *predicted: Any) -> Any:
+    def running(frame: Any, *_: Any) -> Any:
         return ops.any(frame < frame_length)
 
-    def advance(frame: Any, symbols: Any, count: Any, tokens: Any, *predicted: Any) -> tuple:
+    def advance(
+        frame: Any, symbols: Any, count: Any, tokens: Any, token_frame: Any, *predicted: Any
+    ) -> tuple:
         active = frame < frame_length  # (batch,)
         here = ops.take(frames_in_rows, first_frame + ops.minimum(frame, frames - 1), axis=0)
         logits = joiner.join(here, predicted[0])  # (batch, vocabulary)
@@ -76,6 +80,7 @@ def greedy_decode(
 
         write = ops.logical_and(ops.expand_dims(emits, 1), positions == ops.expand_dims(count, 1))
         tokens = ops.where(write, ops.expand_dims(best, 1), tokens)
+        token_frame = ops.where(write, ops.expand_dims(frame, 1), token_frame)
         count = count + ops.cast(emits, "int32")
         symbols = symbols + ops.cast(emits, "int32")
         leaves = ops.logical_or(ops.logical_not(emits), symbols >= max_symbols_per_frame)
@@ -88,9 +93,9 @@ def greedy_decode(
             return [ops.where(keep, n, old) for n, old in zip(new, predicted, strict=True)]
 
         updated = ops.cond(ops.any(emits), read_best, lambda: list(predicted))
-        return (frame, symbols, count, tokens, *updated)
+        return (frame, symbols, count, tokens, token_frame, *updated)
 
-    _, _, count, tokens, *_ = ops.while_loop(
-        running, advance, (zeros, zeros, zeros, tokens, *predicted)
+    _, _, count, tokens, token_frame, *_ = ops.while_loop(
+        running, advance, (zeros, zeros, zeros, tokens, tokens, *predicted)
     )
-    return tokens, count
+    return tokens, count, token_frame

@@ -74,7 +74,7 @@ def transcribe(
     require_tokenizer(model)
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"Expected `batch_size` to be at least 1. Received: {batch_size}")
-    if not _is_list(audio):
+    if not is_list(audio):
         return next(_transcribe_batch(model, [load_recording(model, audio, sample_rate)]))
     waveforms, errors = _load_list(model, audio, sample_rate)
     texts: list[str | None] = [None] * len(audio)
@@ -89,8 +89,8 @@ def transcribe(
     return texts
 
 
-def _is_list(audio: Any) -> bool:
-    """A list of numbers is a waveform."""
+def is_list(audio: Any) -> bool:
+    """Whether audio is a list of recordings; a list of numbers is a waveform."""
     if not isinstance(audio, (list, tuple)):
         return False
     return not audio or not isinstance(audio[0], (int, float, np.number))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_contextnet.export.litert import export_litert
 from keras_contextnet.export.saved_model import export_saved_model
+from keras_contextnet.export.verify import Agreement
 
 if TYPE_CHECKING:
     from keras_contextnet.models import ContextNet
@@ -19,7 +20,7 @@ def export_model(
     filepath: str | os.PathLike[str],
     format: str = "tf_saved_model",
     **kwargs: Any,
-) -> None:
+) -> Agreement | None:
     """Writes `model` in one of the formats that run without this package.
 
     Args:
@@ -28,6 +29,9 @@ def export_model(
         format: "tf_saved_model" or "litert".
         **kwargs: of `export_saved_model` or `export_litert`.
 
+    Returns:
+        What the format's function returns: for LiteRT with `verify`, an `Agreement`.
+
     Raises:
         ValueError: for another format, and whatever the format's function raises.
     """
@@ -35,4 +39,4 @@ def export_model(
         raise ValueError(
             f"Expected `format` to be one of {sorted(FORMATS)}. Received: format={format!r}"
         )
-    FORMATS[format](model, filepath, **kwargs)
+    return FORMATS[format](model, filepath, **kwargs)

@@ -2,57 +2,99 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from keras_contextnet.atomic_write import new_file
-from keras_contextnet.export.saved_model import SIGNATURE, export_saved_model, require_tensorflow
+from keras_contextnet.export.encode_signature import cut_encode_signature
+from keras_contextnet.export.four_axes import run_encoder_on_four_axes
+from keras_contextnet.export.integer_encoder import quantize_encoder
+from keras_contextnet.export.litert_model import make_default, read_model, write_model
+from keras_contextnet.export.masks_as_products import turn_masks_into_products
+from keras_contextnet.export.saved_model import require_tensorflow, save_signatures
+from keras_contextnet.export.signatures import make_merged_signatures
+from keras_contextnet.export.small_weights import store_float16, store_int8
+from keras_contextnet.export.tflite_metadata import attach_tflite_metadata
+from keras_contextnet.export.verify import Agreement, verify_litert
 from keras_contextnet.export.vocabulary import (
     METADATA,
     TOKENS,
     append_files,
-    metadata_json,
+    metadata,
+    to_json,
     tokens_text,
 )
+from keras_contextnet.silence import silent_stderr
 
 if TYPE_CHECKING:
     from keras_contextnet.models import ContextNet
 
-QUANTIZATIONS = (None, "float16")
+QUANTIZATIONS = (None, "float16", "dynamic_int8", "int8")
 
 
 def export_litert(
-    model: ContextNet, path: str | os.PathLike[str], quantization: str | None = None
-) -> None:
+    model: ContextNet,
+    path: str | os.PathLike[str],
+    quantization: str | None = None,
+    calibration: Any = None,
+    keep_float: Sequence[str] = (),
+    verify: Any = None,
+    on_difference: str = "error",
+    word_error_limit: float = 0.02,
+    license: str | None = None,
+) -> Agreement | None:
     """Writes a `.tflite` file that turns waveforms into token ids, with built-in operators only.
 
-    The signature `transcribe` is that of `export_saved_model`: any batch, any length, and the ids
-    that the model itself gives. The file is a zip archive as well (TFLite metadata's associated
-    files): `tokens.txt` holds the vocabulary, one piece a line, and `metadata.json` the sample
-    rate, the blank and the like. The same `tokens.txt` is written beside the file. A model without
-    tokenizer is exported without `tokens.txt`.
+    The signature `transcribe` is that of `export_saved_model`, and so are `encode`, `predict` and
+    `join`, for programs that decode by themselves; all share one copy of the weights. The file is a
+    zip archive as well (TFLite metadata's associated files): `tokens.txt` holds the vocabulary, one
+    piece a line, and `metadata.json` the sample rate, the blank and the like, which
+    `keras_contextnet.litert.read_metadata` returns. The same `tokens.txt` is written beside the
+    file. A model without tokenizer is exported without `tokens.txt`.
 
     Args:
         model: `ContextNet`, of float32.
         path: where to; it ends in `.tflite`.
-        quantization: None, or "float16" for weights of half the size, computed with in float32.
+        quantization: None for float32; "float16" for weights of half the size; "dynamic_int8" for
+            weights of a quarter, where dense layers also quantise their inputs as they come; "int8"
+            for an encoder that computes in integers, with ranges found on `calibration`. The front
+            end, the averages of squeeze-and-excitation and the logits stay in float.
+        calibration: for "int8": audio file, waveform, or list of them, as for
+            `ContextNet.transcribe`. A dozen utterances that are like what the model will hear.
+        keep_float: names of layers that quantization leaves alone, such as "encoder/block_0" or
+            "joiner/output_projection".
+        verify: audio, as `calibration`, or a list of `Utterance`, on which the file is run and
+            compared with the model before it is put in its place. Without `quantization`, and with
+            "float16", the tokens have to be the same.
+        on_difference: "error" or "warn": what to do where `verify` finds a difference.
+        word_error_limit: float. How much of the words of `verify` quantization may change: by how
+            much the word error rate moves, where utterances come with their text, or else the rate
+            of words that differ from the model's own.
+        license: what the file says of its licence, such as "CC-BY-4.0".
+
+    Returns:
+        What `verify` found, or None without it.
 
     Raises:
         RuntimeError: under another Keras backend than TensorFlow.
-        ValueError: for another ending, an unknown `quantization`, a model that does not compute
-            in float32, or a vocabulary with line breaks.
+        ImportError: where `verify` or "int8" needs a package that is not installed.
+        ValueError: for another ending, an unknown `quantization`, a missing `calibration`, a model
+            that does not compute in float32, or a vocabulary with line breaks.
+        ExportDifferenceError: where `verify` finds a difference; nothing is written then.
         FileExistsError: where `path` is new and the `tokens.txt` beside it another model's.
 
     Example:
 
     ```python
     import tempfile
-    import zipfile
+
+    import numpy as np
 
     import keras_contextnet as kc
     from keras_contextnet.export import export_litert
@@ -63,50 +105,88 @@ def export_litert(
         joiner=kc.Joiner(vocabulary_size=28, units=16),
         tokenizer=kc.text.CharacterTokenizer("abcdefghijklmnopqrstuvwxyz "),
     )
+    audio = np.random.default_rng(0).normal(size=16000).astype("float32")
     with tempfile.TemporaryDirectory() as folder:
-        export_litert(model, f"{folder}/asr.tflite")
-        print(zipfile.ZipFile(f"{folder}/asr.tflite").namelist())  # ['metadata.json', 'tokens.txt']
+        found = export_litert(model, f"{folder}/asr.tflite", verify=audio)
+        print(found.equal, "of", found.recordings)  # 1 of 1
     ```
     """
     require_tensorflow()
     path = Path(path)
     _check_path(path)
-    if quantization not in QUANTIZATIONS:
-        raise ValueError(
-            f"Expected `quantization` to be one of {QUANTIZATIONS}. Received: "
-            f"quantization={quantization!r}"
-        )
+    _check_options(quantization, calibration, on_difference)
     _check_float32(model)
-    files = {METADATA: metadata_json(model, quantization=quantization)}
+    calibration = [] if calibration is None else _waveforms(model, calibration)
+    about = metadata(model, quantization, license)
+    files = {}
     if model.tokenizer is not None:
         files[TOKENS] = tokens_text(model.tokenizer)
         _refuse_other_tokens(path, files[TOKENS])
+    converted = _quantize(model, _convert(model), quantization, calibration, keep_float)
+    cut_encode_signature(converted)
+    make_default(converted, "transcribe")
+    attach_tflite_metadata(converted, about, [METADATA, *files])
+    graph = write_model(converted)
+    about |= {"graph_bytes": len(graph), "graph_sha256": hashlib.sha256(graph).hexdigest()}
+    agreement = None
     with new_file(path) as new:
-        new.write_bytes(_convert(model, quantization))
-        append_files(new, files)
+        new.write_bytes(graph)
+        append_files(new, {METADATA: to_json(about), **files})
+        if verify is not None:
+            agreement = verify_litert(
+                model, new, verify, quantization, on_difference, word_error_limit
+            )
     if TOKENS in files:
         with new_file(path.with_name(TOKENS)) as new:
             new.write_bytes(files[TOKENS].encode("utf-8"))
+    return agreement
 
 
-def _convert(model: ContextNet, quantization: str | None) -> bytes:
+def _convert(model: ContextNet) -> Any:
+    """Returns the model's functions as a `ModelT`, laid out for LiteRT's fast kernels."""
     import tensorflow as tf
 
     # By way of a SavedModel: a function on its own converts without its weights' values.
     with tempfile.TemporaryDirectory() as folder:
         saved_model = Path(folder) / "saved_model"
-        export_saved_model(model, saved_model)
-        with _silent_stderr():
+        signatures = make_merged_signatures(model)
+        save_signatures(model, signatures, saved_model)
+        with silent_stderr():
             converter = tf.lite.TFLiteConverter.from_saved_model(
-                str(saved_model), signature_keys=[SIGNATURE]
+                str(saved_model), signature_keys=list(signatures)
             )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
             # A description of the conversion, which costs another two passes over the file.
             converter.exclude_conversion_metadata = True
-            if quantization == "float16":
-                converter.optimizations = [tf.lite.Optimize.DEFAULT]
-                converter.target_spec.supported_types = [tf.float16]
-            return converter.convert()
+            converted = read_model(converter.convert())
+    turn_masks_into_products(converted, model.encoder.name)
+    run_encoder_on_four_axes(converted, model.encoder.name)
+    return converted
+
+
+def _quantize(
+    model: ContextNet,
+    converted: Any,
+    quantization: str | None,
+    calibration: list[np.ndarray],
+    keep_float: Sequence[str],
+) -> Any:
+    # Rounded filters would change the features, and they are a hundredth of the file.
+    keep_float = [model.frontend.name, *keep_float]
+    if quantization == "int8":
+        converted = quantize_encoder(converted, model.encoder.name, calibration, keep_float)
+    if quantization == "float16":
+        store_float16(converted, keep_float)
+    elif quantization is not None:
+        store_int8(converted, keep_float)
+    return converted
+
+
+def _waveforms(model: ContextNet, audio: Any) -> list[np.ndarray]:
+    from keras_contextnet.decoding.transcribe import is_list, load_recording
+
+    recordings = audio if is_list(audio) else [audio]
+    return [load_recording(model, item, model.frontend.sample_rate) for item in recordings]
 
 
 def _check_path(path: Path) -> None:
@@ -114,6 +194,25 @@ def _check_path(path: Path) -> None:
         raise ValueError(f"Expected `path` to end in .tflite. Received: path={str(path)!r}")
     if path.is_dir():
         raise ValueError(f"Expected `path` to be a file. Received: {path}, which is a folder.")
+
+
+def _check_options(quantization: str | None, calibration: Any, on_difference: str) -> None:
+    if quantization not in QUANTIZATIONS:
+        raise ValueError(
+            f"Expected `quantization` to be one of {QUANTIZATIONS}. Received: "
+            f"quantization={quantization!r}"
+        )
+    if (quantization == "int8") == (calibration is None):
+        raise ValueError(
+            'Expected `calibration`, audio that shows the ranges of activations, with "int8" and '
+            f"only with it. Received: quantization={quantization!r}, "
+            f"calibration={'None' if calibration is None else 'audio'}"
+        )
+    if on_difference not in ("error", "warn"):
+        raise ValueError(
+            'Expected `on_difference` to be "error" or "warn". Received: '
+            f"on_difference={on_difference!r}"
+        )
 
 
 def _check_float32(model: ContextNet) -> None:
@@ -134,18 +233,3 @@ def _refuse_other_tokens(path: Path, tokens: str) -> None:
         f"Expected no {TOKENS} of another vocabulary beside `path`. Received: {beside}, which "
         "differs from this model's. Export to another folder, or remove that file."
     )
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Discards what the converter's C++ prints; its errors come as exceptions all the same."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(stderr, 2)
-        os.close(stderr)

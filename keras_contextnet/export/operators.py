@@ -6,6 +6,8 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from keras_contextnet.export.litert_model import operators, read_model
+
 
 def litert_operators(path: str | os.PathLike[str]) -> dict[str, int]:
     """Counts the operators of a `.tflite` file, those inside loops and branches included.
@@ -27,21 +29,6 @@ def litert_operators(path: str | os.PathLike[str]) -> dict[str, int]:
         return any(name.startswith("CUSTOM") for name in litert_operators(path))
     ```
     """
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    names = {
-        number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()
-    }
-    model = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
-
-    def name_of(operator: schema.Operator) -> str:
-        code = model.OperatorCodes(operator.OpcodeIndex())
-        # Old readers' field holds numbers up to 127 only; the newer one is 0 in old files.
-        name = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
-        return f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name
-
-    counts: Counter[str] = Counter()
-    for index in range(model.SubgraphsLength()):
-        graph = model.Subgraphs(index)
-        counts.update(name_of(graph.Operators(i)) for i in range(graph.OperatorsLength()))
+    model = read_model(Path(path).read_bytes())
+    counts = Counter(name for _, _, name in operators(model))
     return dict(counts.most_common())

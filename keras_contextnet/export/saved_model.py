@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_contextnet.atomic_write import new_folder
+from keras_contextnet.export.signatures import make_signatures
 
 if TYPE_CHECKING:
     from keras_contextnet.models import ContextNet
-
-SIGNATURE = "transcribe"
 
 
 def export_saved_model(model: ContextNet, folder: str | os.PathLike[str]) -> None:
@@ -66,18 +65,22 @@ def export_saved_model(model: ContextNet, folder: str | os.PathLike[str]) -> Non
     require_tensorflow()
     folder = Path(folder)
     _refuse_other_files(folder)
+    save_signatures(model, make_signatures(model), folder)
+
+
+def save_signatures(model: ContextNet, signatures: dict[str, Any], folder: Path) -> None:
+    """Writes a SavedModel of `tf.function`s that use the model's weights, the first the default."""
     import tensorflow as tf
 
-    signature = _transcribe_function(model)
-    # Only the weights are saved with the function: Keras objects would drag their own traces along.
+    # Only the weights are saved with the functions: Keras objects would drag along their traces.
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
-    module.transcribe = signature
+    module.functions = signatures
     with new_folder(folder) as new, _quiet_tensorflow():
         tf.saved_model.save(
             module,
             str(new),
-            signatures={SIGNATURE: signature, "serving_default": signature},
+            signatures={**signatures, "serving_default": next(iter(signatures.values()))},
             options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
         )
 
@@ -91,35 +94,6 @@ def require_tensorflow() -> None:
             "the model with `save_to_preset`, and export it from a process with "
             "KERAS_BACKEND=tensorflow: `from_preset` loads the same weights there."
         )
-
-
-def _transcribe_function(model: ContextNet) -> Any:
-    import tensorflow as tf
-
-    def transcribe(audio: Any, audio_length: Any) -> dict[str, Any]:
-        outputs = model({"audio": audio, "audio_length": audio_length}, training=False)
-        _forget_gradients(tf.compat.v1.get_default_graph())
-        return {name: outputs[name] for name in ("tokens", "token_length")}
-
-    return tf.function(
-        transcribe,
-        input_signature=[
-            tf.TensorSpec((None, None), tf.float32, name="audio"),
-            tf.TensorSpec((None,), tf.int32, name="audio_length"),
-        ],
-        autograph=False,
-    )
-
-
-def _forget_gradients(graph: Any) -> None:
-    """Removes the names of custom gradients (of swish, of batch norm) from a graph's operations.
-
-    Nobody takes gradients of an export. Saved, they would more than double its size and the time to
-    load it; unsaved but named, they make TensorFlow warn whoever loads it.
-    """
-    for operation in graph.get_operations():
-        if "_gradient_op_type" in operation.node_def.attr:
-            operation._clear_attr("_gradient_op_type")
 
 
 def _refuse_other_files(folder: Path) -> None:

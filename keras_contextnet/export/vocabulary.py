@@ -7,6 +7,8 @@ import os
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+from keras_contextnet.export.signatures import SIGNATURES, state_size
+
 if TYPE_CHECKING:
     from keras_contextnet.models import ContextNet
     from keras_contextnet.text import Tokenizer
@@ -30,7 +32,9 @@ def tokens_text(tokenizer: Tokenizer) -> str:
     return "".join(f"{piece}\n" for piece in pieces)
 
 
-def metadata(model: ContextNet, quantization: str | None = None) -> dict[str, Any]:
+def metadata(
+    model: ContextNet, quantization: str | None = None, license: str | None = None
+) -> dict[str, Any]:
     """Returns what a program must know to call the exported `model`, as JSON-able values."""
     from keras_contextnet import __version__
 
@@ -39,26 +43,28 @@ def metadata(model: ContextNet, quantization: str | None = None) -> dict[str, An
     return {
         "name": model.name,
         "keras_contextnet_version": __version__,
+        "license": license,
         "quantization": quantization,
         "sample_rate": sample_rate,
+        "hop_seconds": hop_seconds,
         "frame_seconds": hop_seconds and hop_seconds * model.encoder.time_reduction,
         "max_symbols_per_frame": model.max_symbols_per_frame,
         "blank_id": model.blank_id,
         "vocabulary_size": model.joiner.vocabulary_size,
+        "state_size": state_size(model),
         "vocabulary": None if model.tokenizer is None else TOKENS,
-        "signatures": {
-            "transcribe": {
-                "inputs": {
-                    "audio": "float32 (batch, samples): mono waveforms in [-1, 1]",
-                    "audio_length": "int32 (batch,): samples of each waveform",
-                },
-                "outputs": {
-                    "tokens": "int32 (batch, N): token ids, then -1",
-                    "token_length": "int32 (batch,): tokens of each row",
-                },
-            }
-        },
+        "pieces": _kind_of_pieces(model.tokenizer),
+        "signatures": SIGNATURES,
     }
+
+
+def _kind_of_pieces(tokenizer: Tokenizer | None) -> str | None:
+    """How pieces become text: as SentencePiece has it, or one behind the other."""
+    from keras_contextnet.text import CharacterTokenizer
+
+    if tokenizer is None:
+        return None
+    return "characters" if isinstance(tokenizer, CharacterTokenizer) else "sentencepiece"
 
 
 def append_files(path: str | os.PathLike[str], files: dict[str, str]) -> None:
@@ -73,6 +79,6 @@ def append_files(path: str | os.PathLike[str], files: dict[str, str]) -> None:
             archive.writestr(zipfile.ZipInfo(name), text.encode("utf-8"))
 
 
-def metadata_json(model: ContextNet, quantization: str | None = None) -> str:
-    """Returns `metadata(model, quantization)` as JSON text."""
-    return json.dumps(metadata(model, quantization), indent=2, ensure_ascii=False) + "\n"
+def to_json(about: dict[str, Any]) -> str:
+    """Returns metadata as the text of `metadata.json`."""
+    return json.dumps(about, indent=2, ensure_ascii=False) + "\n"

@@ -107,14 +107,18 @@ class SqueezeExcite1D(keras.layers.Layer):
             x = ops.where(ops.expand_dims(mask, -1), x, 0.0)
         mean = self._sum_context(x) / ops.maximum(self._sum_context(weights), 1.0)
         gate = self.excite(self.squeeze(ops.cast(mean, self.compute_dtype)))
+        if len(gate.shape) == 2:
+            gate = ops.expand_dims(gate, 1)  # (batch, 1, channels)
         return inputs * gate
 
     def _sum_context(self, x: Any) -> Any:
-        """(batch, time, channels) to sums over the context, (batch, 1 or time, channels)."""
+        """(batch, time, channels) to sums over the context, of the same shape.
+
+        One sum over all frames is (batch, channels): of two axes a dense layer is a single
+        operator in LiteRT, of three a dozen.
+        """
         if self.context == "global":
-            if self.causal:
-                return ops.cumsum(x, axis=1)
-            return ops.sum(x, axis=1, keepdims=True)
+            return ops.cumsum(x, axis=1) if self.causal else ops.sum(x, axis=1)
         future = 0 if self.causal else self.context // 2
         past = self.context - 1 - future
         return _window_sum(ops.pad(x, ((0, 0), (past, future), (0, 0))), self.context)

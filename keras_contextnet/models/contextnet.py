@@ -50,8 +50,8 @@ class ContextNet(keras.Model):
 
     Returns:
         In a call, a dict: `encoder_output` (batch, T, channels), `frame_length` (batch,) and,
-        unless training, the greedy `tokens` (batch, N), -1 where a row has ended, and
-        `token_length` (batch,).
+        unless training, the greedy `tokens` (batch, N), -1 where a row has ended, `token_length`
+        (batch,), and `token_frame` (batch, N), the encoder frame of each token.
 
     Raises:
         ValueError: where the parts' sizes do not fit each other.
@@ -127,23 +127,26 @@ class ContextNet(keras.Model):
         return self.predictor.blank_id
 
     def call(self, inputs: Any, training: bool = False) -> dict[str, Any]:
-        features, mask = self.extract_features(inputs)
-        if training and self.augmenter is not None:
-            features = self.augmenter(features, mask=mask, training=True)
-        encoder_output = self.encoder(features, mask=mask, training=training)
-        outputs = {
-            "encoder_output": encoder_output,  # (batch, T, channels)
-            "frame_length": self.encoder.output_length(length_from_mask(mask)),
-        }
+        encoder_output, frame_length = self.encode(inputs, training)
+        outputs = {"encoder_output": encoder_output, "frame_length": frame_length}
         if not training:
-            outputs["tokens"], outputs["token_length"] = greedy_decode(
+            decoded = greedy_decode(
                 encoder_output,
-                outputs["frame_length"],
+                frame_length,
                 self.predictor,
                 self.joiner,
                 self.max_symbols_per_frame,
             )
+            outputs.update(zip(("tokens", "token_length", "token_frame"), decoded, strict=True))
         return outputs
+
+    def encode(self, inputs: Any, training: bool = False) -> tuple[Any, Any]:
+        """Returns the encoder's output (batch, T, channels) of model inputs, and its lengths."""
+        features, mask = self.extract_features(inputs)
+        if training and self.augmenter is not None:
+            features = self.augmenter(features, mask=mask, training=True)
+        encoder_output = self.encoder(features, mask=mask, training=training)
+        return encoder_output, self.encoder.output_length(length_from_mask(mask))
 
     def extract_features(self, inputs: Any) -> tuple[Any, Any]:
         """Returns the features (batch, frames, bands) of model inputs, and their mask."""
@@ -276,20 +279,24 @@ class ContextNet(keras.Model):
 
         return align(self, audio, text, sample_rate)
 
-    def export(self, filepath: str | Path, format: str = "tf_saved_model", **kwargs: Any) -> None:
-        """Writes a model that runs without this package: waveform in, token ids and count out.
+    def export(self, filepath: str | Path, format: str = "tf_saved_model", **kwargs: Any) -> Any:
+        """Writes a model that runs without this package: waveforms in, token ids out.
 
         Args:
             filepath: where to; a folder for a SavedModel, a `.tflite` file for LiteRT.
             format: "tf_saved_model" or "litert".
-            **kwargs: of `keras_contextnet.export.export_saved_model` and `export_litert`.
+            **kwargs: of `keras_contextnet.export.export_saved_model` and `export_litert`, such as
+                `quantization` and `verify`.
+
+        Returns:
+            For LiteRT with `verify`, how the file's transcripts compare with the model's.
 
         Raises:
             ValueError: for another format.
         """
         from keras_contextnet.export import export_model
 
-        export_model(self, filepath, format, **kwargs)
+        return export_model(self, filepath, format, **kwargs)
 
     @classmethod
     def from_preset(

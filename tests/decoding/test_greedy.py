@@ -20,7 +20,10 @@ def lstm_step(token, state, weights):
 
 
 def reference(frames, predictor, joiner, max_symbols_per_frame):
-    """Greedy decoding of one utterance (T, channels), as one would write it down."""
+    """Greedy decoding of one utterance (T, channels), as one would write it down.
+
+    Returns the pairs of token and frame.
+    """
     weights = [w.astype("float64") for w in predictor.get_weights()]
     encoder_kernel, encoder_bias, predictor_kernel, predictor_bias, kernel, bias = (
         w.astype("float64") for w in joiner.get_weights()
@@ -28,14 +31,14 @@ def reference(frames, predictor, joiner, max_symbols_per_frame):
     state = (np.zeros(predictor.units),) * 2
     output, state = lstm_step(predictor.blank_id, state, weights)
     tokens = []
-    for frame in frames:
+    for index, frame in enumerate(frames):
         for _ in range(max_symbols_per_frame):
             joint = frame @ encoder_kernel + encoder_bias
             joint = np.tanh(joint + output @ predictor_kernel + predictor_bias)
             best = int(np.argmax(joint @ kernel + bias))
             if best == predictor.blank_id:
                 break
-            tokens.append(best)
+            tokens.append((best, index))
             output, state = lstm_step(best, state, weights)
     return tokens
 
@@ -66,7 +69,7 @@ def make_frames(seed):
 
 
 def decode(frames, lengths, parts, limit=3, compiled=True):
-    """As lists of tokens; compiled as a tf.function of unknown sizes, or by jax.jit."""
+    """As lists of (token, frame); compiled as a tf.function of unknown sizes, or by jax.jit."""
 
     def function(frames, lengths):
         return greedy_decode(frames, lengths, *parts, limit)
@@ -82,12 +85,14 @@ def decode(frames, lengths, parts, limit=3, compiled=True):
             function,
             input_signature=[tf.TensorSpec((None, None, 4)), tf.TensorSpec((None,), "int32")],
         )
-    tokens, count = (np.asarray(value) for value in function(frames, lengths))
-    assert tokens.shape == (len(frames), frames.shape[1] * limit)
-    assert tokens.dtype == count.dtype == np.int32
-    for row, length in zip(tokens, count, strict=True):
+    tokens, count, frame = (np.asarray(value) for value in function(frames, lengths))
+    assert tokens.shape == frame.shape == (len(frames), frames.shape[1] * limit)
+    assert tokens.dtype == count.dtype == frame.dtype == np.int32
+    pairs = np.stack([tokens, frame], axis=-1)
+    for row, length in zip(pairs, count, strict=True):
         assert (row[length:] == -1).all()
-    return [row[:length].tolist() for row, length in zip(tokens, count, strict=True)]
+    rows = zip(pairs.tolist(), count, strict=True)
+    return [list(map(tuple, row[:length])) for row, length in rows]
 
 
 @pytest.mark.parametrize("blank_bias", [-20.0, 0.0, 2.0, 20.0])
@@ -120,7 +125,7 @@ def test_any_blank(blank_id):
     parts, frames = make_parts(3, 1.0, blank_id), make_frames(3)
     received = decode(frames, LENGTHS, parts)
     assert received[0] == reference(frames[0], *parts, 3)
-    assert all(blank_id not in row for row in received)
+    assert all(blank_id != token for row in received for token, _ in row)
 
 
 def test_a_row_alone_and_in_any_batch():

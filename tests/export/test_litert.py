@@ -11,23 +11,31 @@ import soundfile
 
 import keras_contextnet as kc
 from keras_contextnet.export import export_litert, litert_operators
+from keras_contextnet.export.signatures import SIGNATURES
 
 pytestmark = pytest.mark.tensorflow_only
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+BLANK = 28
+
+
 @pytest.fixture(scope="module")
-def transcribe(litert_file):
+def interpreter(litert_file):
     runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
-    interpreter = runtime.Interpreter(str(litert_file))
+    return runtime.Interpreter(str(litert_file))
+
+
+@pytest.fixture(scope="module")
+def transcribe(interpreter):
     return interpreter.get_signature_runner("transcribe")
 
 
 def test_gives_the_tokens_of_keras(transcribe, batch, expected):
     outputs = transcribe(**batch)
-    np.testing.assert_array_equal(outputs["token_length"], expected["token_length"])
-    np.testing.assert_array_equal(outputs["tokens"], expected["tokens"])
+    for name in ("token_length", "tokens", "token_frame"):
+        np.testing.assert_array_equal(outputs[name], expected[name])
 
 
 def test_an_utterance_gives_the_same_alone_and_in_a_batch(transcribe, batch, tiny_model):
@@ -51,21 +59,70 @@ def test_the_tiny_model_mixes_tokens_and_blanks(transcribe, utterances):
     assert all(len(set(tokens)) > 5 for tokens in transcripts)
 
 
-def test_signature(transcribe):
-    inputs, outputs = transcribe.get_input_details(), transcribe.get_output_details()
-    assert {name: detail["dtype"] for name, detail in inputs.items()} == {
-        "audio": np.float32,
-        "audio_length": np.int32,
-    }
-    assert {name: detail["dtype"] for name, detail in outputs.items()} == {
-        "tokens": np.int32,
-        "token_length": np.int32,
-    }
+@pytest.mark.parametrize("key", SIGNATURES)
+def test_signature(interpreter, key):
+    runner = interpreter.get_signature_runner(key)
+    for received, described in (
+        (runner.get_input_details(), SIGNATURES[key]["inputs"]),
+        (runner.get_output_details(), SIGNATURES[key]["outputs"]),
+    ):
+        assert set(received) == set(described)
+        for name, detail in received.items():
+            assert described[name].startswith(np.dtype(detail["dtype"]).name)
+            assert detail["shape_signature"][0] == -1
+
+
+def test_transcribe_is_the_default(interpreter):
+    """For programs that know no signatures."""
+    names = [detail["name"] for detail in interpreter.get_output_details()]
+    runner = interpreter.get_signature_runner("transcribe")
+    details = runner.get_output_details().values()
+    assert sorted(names) == sorted(detail["name"] for detail in details)
+
+
+def test_signatures_of_a_step_decode_as_transcribe_does(interpreter, utterances):
+    """What a program does that decodes by itself; the blank starts a text."""
+    run = {key: interpreter.get_signature_runner(key) for key in SIGNATURES}
+    audio = utterances[0][None]
+    inputs = {"audio": audio, "audio_length": np.array([audio.shape[1]], "int32")}
+    encoded = run["encode"](**inputs)
+    state = np.zeros(run["predict"].get_input_details()["state"]["shape"], "float32")
+    read = run["predict"](token=np.array([BLANK], "int32"), state=state)
+    tokens, frames = [], []
+    for index in range(encoded["frame_length"][0]):
+        for _ in range(3):
+            frame = encoded["frames"][:, index]
+            logits = run["join"](frame=frame, prediction=read["prediction"])["logits"]
+            token = logits.argmax(axis=1).astype("int32")
+            if token[0] == BLANK:
+                break
+            tokens.append(token[0])
+            frames.append(index)
+            read = run["predict"](token=token, state=read["next_state"])
+    outputs = run["transcribe"](**inputs)
+    count = outputs["token_length"][0]
+    assert outputs["tokens"][0, :count].tolist() == tokens
+    assert outputs["token_frame"][0, :count].tolist() == frames
+
+
+@pytest.mark.parametrize("samples", [0, 1, 159])
+def test_audio_shorter_than_a_hop_has_no_error(transcribe, samples):
+    length = np.array([samples], "int32")
+    outputs = transcribe(audio=np.zeros((1, samples), "float32"), audio_length=length)
+    assert outputs["tokens"].shape[1] >= outputs["token_length"][0]
+    assert samples or outputs["token_length"][0] == 0
+
+
+def test_runtimes_that_allocate_before_they_know_the_audio_can(litert_file):
+    """Java's does, for the sizes in the file: one sample."""
+    runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
+    runtime.Interpreter(str(litert_file)).allocate_tensors()
 
 
 def test_has_built_in_operators_only(litert_file):
     operators = litert_operators(litert_file)
-    assert operators["WHILE"] == operators["RFFT2D"] == 1
+    assert operators["WHILE"] == 1
+    assert operators["RFFT2D"] == 2  # of transcribe and of encode
     assert not [name for name in operators if name.startswith("CUSTOM")]
 
 

@@ -46,11 +46,12 @@ def test_bare_arrays_have_no_padding(make_contextnet, model, batch):
 
 def test_tokens_are_the_greedy_decoder_s(model, batch):
     outputs = predict(model, batch[0])
-    tokens, count = greedy_decode(
+    tokens, count, frame = greedy_decode(
         outputs["encoder_output"], outputs["frame_length"], model.predictor, model.joiner, 3
     )
     np.testing.assert_array_equal(outputs["tokens"], tokens)
     np.testing.assert_array_equal(outputs["token_length"], count)
+    np.testing.assert_array_equal(outputs["token_frame"], frame)
     assert (outputs["token_length"] > 0).any()
 
 
