@@ -210,22 +210,71 @@ def test_train_leaves_a_model_that_the_other_commands_take(preset, tmp_path, utt
 
 @pytest.mark.tensorflow_only
 def test_export_chooses_the_format_by_name(preset, tmp_path):
-    result = run("export", preset, tmp_path / "asr.tflite")
-    assert result.exit_code == 0
-    assert "litert" in result.stdout
+    assert run("export", preset, tmp_path / "asr.tflite", "--no-verify").exit_code == 0
     assert (tmp_path / "asr.tflite").read_bytes()[4:8] == b"TFL3"
-    assert run("export", preset, tmp_path / "saved").exit_code == 0
+    result = run("export", preset, tmp_path / "saved")
+    assert result.exit_code == 0
+    assert "tf_saved_model" in result.stdout
     assert (tmp_path / "saved" / "saved_model.pb").is_file()
 
 
-def test_export_quantizes(preset, tmp_path):
-    path = tmp_path / "half.tflite"
-    assert run("export", preset, path, "--quantization", "float16").exit_code == 0
+@pytest.mark.tensorflow_only
+def test_export_runs_the_file_on_speech_and_says_what_it_costs(preset, tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    result = run("export", preset, tmp_path / "asr.tflite", "--license", "CC0-1.0")
+    assert result.exit_code == 0
+    rows = [line.split("  ")[0].strip() for line in result.stdout.splitlines()]
+    for row in ("size", "operators", "real-time factor, 1 thread", "real-time factor, 2 threads"):
+        assert row in rows
+    assert "the model's on 10 of 10" in result.stdout
+    with zipfile.ZipFile(tmp_path / "asr.tflite") as archive:
+        assert json.loads(archive.read("metadata.json"))["license"] == "CC0-1.0"
+
+
+@pytest.mark.tensorflow_only
+def test_export_quantizes_and_compares_with_the_transcripts(preset, tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    path = tmp_path / "quarter.tflite"
+    options = ("--quantization", "dynamic_int8", "--keep-float", "block_0")
+    result = run("export", preset, path, *options, "--verify", MANIFEST, "--word-error-limit", 9)
+    assert result.exit_code == 0
+    assert "WER of model, file" in result.stdout
     with zipfile.ZipFile(path) as archive:
-        assert json.loads(archive.read("metadata.json"))["quantization"] == "float16"
-    result = run("export", preset, tmp_path / "saved", "--quantization", "float16")
+        assert json.loads(archive.read("metadata.json"))["quantization"] == "dynamic_int8"
+
+
+@pytest.mark.tensorflow_only
+def test_export_refuses_a_file_that_transcribes_otherwise(preset, tmp_path, monkeypatch):
+    """As if the file of a model with other weights had been written."""
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    from keras_contextnet.export import litert
+
+    def with_other_weights(model):
+        kernel = model.joiner.output_projection.kernel
+        kernel.assign(-kernel)
+        try:
+            return convert(model)
+        finally:
+            kernel.assign(-kernel)
+
+    convert = litert._convert
+    monkeypatch.setattr(litert, "_convert", with_other_weights)
+    path = tmp_path / "asr.tflite"
+    result = run("export", preset, path)
+    assert result.exit_code == 1
+    assert "Expected the exported file to give the model's tokens" in result.stderr
+    assert not list(tmp_path.iterdir())
+    result = run("export", preset, path, "--on-difference", "warn")
+    assert result.exit_code == 0
+    assert "Warning: Expected the exported file" in result.stderr
+    assert path.is_file()
+
+
+@pytest.mark.parametrize("option", ["--quantization=float16", "--keep-float=encoder"])
+def test_options_of_litert_are_refused_for_a_saved_model(preset, tmp_path, option):
+    result = run("export", preset, tmp_path / "saved", option)
     assert result.exit_code == 2
-    assert "litert" in plain(result.stderr)
+    assert option.split("=")[0] in plain(result.stderr)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Audio files, manifests and tf.data pipelines."""
 
 from keras_contextnet.data.audio import AudioError, audio_duration, check_waveform, load_audio
+from keras_contextnet.data.examples import example_utterances
 from keras_contextnet.data.graph_audio import load_audio_tensor
 from keras_contextnet.data.librispeech import read_librispeech
 from keras_contextnet.data.manifest import ManifestError, Utterance, read_manifest, write_manifest
@@ -12,6 +13,7 @@ __all__ = [
     "Utterance",
     "audio_duration",
     "check_waveform",
+    "example_utterances",
     "load_audio",
     "load_audio_tensor",
     "make_dataset",

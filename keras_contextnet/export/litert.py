@@ -15,6 +15,7 @@ from keras_contextnet.atomic_write import new_file
 from keras_contextnet.export.encode_signature import cut_encode_signature
 from keras_contextnet.export.four_axes import run_encoder_on_four_axes
 from keras_contextnet.export.integer_encoder import quantize_encoder
+from keras_contextnet.export.layer_names import belongs_to
 from keras_contextnet.export.litert_model import make_default, read_model, write_model
 from keras_contextnet.export.masks_as_products import turn_masks_into_products
 from keras_contextnet.export.saved_model import require_tensorflow, save_signatures
@@ -67,8 +68,9 @@ def export_litert(
             end, the averages of squeeze-and-excitation and the logits stay in float.
         calibration: for "int8": audio file, waveform, or list of them, as for
             `ContextNet.transcribe`. A dozen utterances that are like what the model will hear.
-        keep_float: names of layers that quantization leaves alone, such as "encoder/block_0" or
-            "joiner/output_projection".
+        keep_float: names of layers that quantization leaves alone, such as "block_0" (see
+            `model.encoder.summary()`), "block_0/conv_0", "embedding", "lstm_cell" or
+            "output_projection".
         verify: audio, as `calibration`, or a list of `Utterance`, on which the file is run and
             compared with the model before it is put in its place. Without `quantization`, and with
             "float16", the tokens have to be the same.
@@ -171,6 +173,7 @@ def _quantize(
     calibration: list[np.ndarray],
     keep_float: Sequence[str],
 ) -> Any:
+    _check_layers(converted, keep_float)
     # Rounded filters would change the features, and they are a hundredth of the file.
     keep_float = [model.frontend.name, *keep_float]
     if quantization == "int8":
@@ -213,6 +216,17 @@ def _check_options(quantization: str | None, calibration: Any, on_difference: st
             'Expected `on_difference` to be "error" or "warn". Received: '
             f"on_difference={on_difference!r}"
         )
+
+
+def _check_layers(converted: Any, keep_float: Sequence[str]) -> None:
+    names = {tensor.name.decode() for graph in converted.subgraphs for tensor in graph.tensors}
+    for layer in keep_float:
+        if not any(belongs_to(layer, name) for name in names):
+            raise ValueError(
+                "Expected names of layers in `keep_float`, nested ones parted by slashes, such as "
+                f'"block_0/conv_0" or "output_projection". Received: {layer!r}, which is '
+                "none."
+            )
 
 
 def _check_float32(model: ContextNet) -> None:
