@@ -1,4 +1,4 @@
-"""What `import keras_contextnet` costs after `import keras`: the median over fresh interpreters.
+"""What `import keras_contextnet` costs: the median over fresh interpreters.
 
 python benchmarks/import_time.py
 """
@@ -11,21 +11,30 @@ import sys
 RUNS = 7
 PROGRAM = """
 import time
-import keras
+{before}
 started = time.perf_counter()
-import keras_contextnet
+{timed}
 print(time.perf_counter() - started)
 """
+MEASUREMENTS = {
+    "import keras_contextnet": ("", "import keras_contextnet"),
+    "import keras_contextnet.litert": ("", "import keras_contextnet.litert"),
+    "import keras_contextnet, over import keras": ("import keras", "import keras_contextnet"),
+    "every part of it, over import keras": ("import keras", "from keras_contextnet import *"),
+    "import keras": ("", "import keras"),
+}
 
 
 def main() -> None:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    seconds = [
-        float(subprocess.check_output([sys.executable, "-c", PROGRAM], env=environment))
-        for _ in range(RUNS)
-    ]
-    print(f"import keras_contextnet, over import keras: {statistics.median(seconds):.3f} s")
-    print(f"(median of {RUNS}; {min(seconds):.3f} to {max(seconds):.3f})")
+    for name, (before, timed) in MEASUREMENTS.items():
+        program = PROGRAM.format(before=before, timed=timed)
+        seconds = [
+            float(subprocess.check_output([sys.executable, "-c", program], env=environment))
+            for _ in range(RUNS)
+        ]
+        median, least, most = statistics.median(seconds), min(seconds), max(seconds)
+        print(f"{name}: {median:.3f} s (median of {RUNS}; {least:.3f} to {most:.3f})")
 
 
 if __name__ == "__main__":

@@ -41,23 +41,17 @@ def load_audio(path: str | os.PathLike[str], sample_rate: int = 16000) -> np.nda
     """
     import soundfile
 
-    path = _audio_file(path)
+    path = audio_file(path)
     try:
         with soundfile.SoundFile(path) as file:
             rate, expected, log = file.samplerate, file.frames, file.extra_info
             channels = file.read(dtype="float32", always_2d=True)  # (samples, channels)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
-        raise AudioError(
-            f"Expected a readable WAV, FLAC, Ogg or MP3 file. Received: {path} ({error}). Convert "
-            "other formats first: ffmpeg -i in.m4a out.flac."
-        ) from error
+        raise unreadable(path, error) from error
     if len(channels) == 0:
         raise AudioError(f"Expected a file with samples in it. Received: {path}, which has none.")
-    if len(channels) < expected - MP3_MARGIN or _wav_is_cut_off(log) or _ogg_is_cut_off(path):
-        raise AudioError(
-            f"Expected a whole audio file. Received: {path}, which ends before the length that its "
-            "header gives. Copy or download it again."
-        )
+    if is_cut_off(path, len(channels), expected, log):
+        raise cut_off(path)
     if not np.isfinite(channels).all():
         raise AudioError(f"Expected finite samples. Received: {path}, which has NaN or infinity.")
     return resample(channels.mean(axis=1), rate, sample_rate)
@@ -77,7 +71,7 @@ def audio_duration(path: str | os.PathLike[str]) -> float:
     """
     import soundfile
 
-    path = _audio_file(path)
+    path = audio_file(path)
     try:
         return soundfile.info(path).duration
     except (soundfile.LibsndfileError, TypeError) as error:
@@ -150,7 +144,8 @@ def resample(waveform: np.ndarray, sample_rate: int, target_sample_rate: int) ->
     return soxr.resample(waveform, sample_rate, target_sample_rate, quality="HQ")
 
 
-def _audio_file(path: str | os.PathLike[str]) -> Path:
+def audio_file(path: str | os.PathLike[str]) -> Path:
+    """Returns the path of a file that has something in it, else raises `AudioError`."""
     path = Path(path)
     if not path.exists():
         raise AudioError(f"Expected an audio file. Received: {path}, which does not exist.")
@@ -159,6 +154,34 @@ def _audio_file(path: str | os.PathLike[str]) -> Path:
     if path.stat().st_size == 0:
         raise AudioError(f"Expected an audio file. Received: {path}, which is empty (0 bytes).")
     return path
+
+
+def unreadable(path: Path, error: Exception) -> AudioError:
+    """Returns the error for a file that libsndfile cannot read."""
+    return AudioError(
+        f"Expected a readable WAV, FLAC, Ogg or MP3 file. Received: {path} ({error}). Convert "
+        "other formats first: ffmpeg -i in.m4a out.flac."
+    )
+
+
+def cut_off(path: Path) -> AudioError:
+    """Returns the error for a file that is not whole."""
+    return AudioError(
+        f"Expected a whole audio file. Received: {path}, which ends before the length that its "
+        "header gives. Copy or download it again."
+    )
+
+
+def is_cut_off(path: Path, samples: int, expected: int, log: str) -> bool:
+    """Whether libsndfile read less of a file than there once was.
+
+    Args:
+        path: the file.
+        samples: how many samples were read, of each channel.
+        expected: how many its header gives.
+        log: libsndfile's log, `SoundFile.extra_info`.
+    """
+    return samples < expected - MP3_MARGIN or _wav_is_cut_off(log) or _ogg_is_cut_off(path)
 
 
 # Encoders of MP3 differ in how they count the first and the last frame of 1152 samples.

@@ -13,10 +13,11 @@ import numpy as np
 from keras_contextnet.data.audio import AudioError, audio_duration, load_audio
 from keras_contextnet.data.batching import epoch_batches, make_buckets
 from keras_contextnet.data.manifest import Utterance
-from keras_contextnet.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from keras_contextnet.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
