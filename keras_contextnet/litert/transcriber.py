@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from keras_contextnet.litert.audio_blocks import BLOCK_SECONDS, check_blocks, read_blocks
-from keras_contextnet.litert.greedy import Emission, GreedyDecoder
+from keras_contextnet.litert.greedy import GreedyDecoder
 from keras_contextnet.litert.model_file import LiteRTFileError, read_metadata
+from keras_contextnet.litert.seams import decode_windows
 from keras_contextnet.litert.transcript import WORD_START, Token, Transcript, make_transcript
-from keras_contextnet.litert.windows import Window, windows
+from keras_contextnet.litert.windows import windows
 
 OVERLAP_SECONDS = 6.0
 SIGNATURES = ("transcribe", "encode", "predict", "join")
@@ -145,35 +147,15 @@ class Transcriber:
 
     def _emissions(self, blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, int]]:
         """Yields token ids and their frames."""
-        first, context = 0, None
-        for window in windows(blocks, self._window, self._overlap, self._frame):
-            if window.is_last and window.start == 0:
-                yield from self._transcribe(window.samples)
-                return
-            frames = self._encode(window.samples)[first - window.start :]
-            context = self._decoder.start() if context is None else context
-            emissions = list(self._decoder.decode(frames, context, first))
-            if not window.is_last:
-                first = self._seam(window, emissions)
-                emissions = [emission for emission in emissions if emission.frame < first]
-            if emissions:
-                context = emissions[-1].context
-            yield from ((emission.token, emission.frame) for emission in emissions)
-
-    def _seam(self, window: Window, emissions: Sequence[Emission]) -> int:
-        """Returns the frame from which on the next window is used.
-
-        The two windows may emit a token some frames apart. So it is the frame with the fewest
-        tokens near it, of those with a quarter of the overlap or more on either side.
-        """
-        end = window.start + self._window
-        candidates = np.arange(end - self._overlap * 3 // 4, end - self._overlap // 4 + 1)
-        if not emissions:
-            return int(candidates[len(candidates) // 2])
-        emitted = np.array([emission.frame for emission in emissions])
-        # A seam at frame s lies between the frames s - 1 and s.
-        distances = np.abs(candidates[:, np.newaxis] - 0.5 - emitted).min(axis=1)
-        return int(candidates[distances.argmax()])
+        cut = windows(blocks, self._window, self._overlap, self._frame)
+        first = next(cut)
+        if first.is_last:
+            yield from self._transcribe(first.samples)
+            return
+        for emission in decode_windows(
+            chain([first], cut), self._encode, self._decoder, self._window, self._overlap
+        ):
+            yield emission.token, emission.frame
 
     def _transcribe(self, samples: np.ndarray) -> Iterator[tuple[int, int]]:
         if len(samples) == 0:
