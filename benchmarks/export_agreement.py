@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +23,10 @@ from ai_edge_litert.interpreter import Interpreter
 
 import keras_contextnet
 from keras_contextnet.data import load_audio, read_manifest
+from keras_contextnet.metrics import word_errors
 
+CALIBRATION = 32  # recordings
+NAMED = 5  # as many that differ are named
 Transcribe = Callable[[np.ndarray, np.ndarray], dict]
 
 
@@ -35,7 +39,10 @@ def main() -> None:
     if arguments.preset in model.presets:
         spread_logits(model, waveforms[0])
 
-    runtimes = {"Keras": _keras(model), **_exported(model)}
+    # Calibrated on recordings that are not compared, where the manifest has others.
+    others = [u for u in read_manifest(arguments.manifest) if u.split != arguments.split]
+    calibration = [load_audio(u.audio) for u in (others or utterances)[:CALIBRATION]]
+    runtimes = {"Keras": _keras(model), **_exported(model, calibration)}
     reference = list(_decode(runtimes["Keras"], waveforms, 1))
     counts = [len(tokens) for tokens in reference]
     seconds = sum(map(len, waveforms)) / 16000
@@ -51,9 +58,12 @@ def main() -> None:
                 for utterance, a, b in zip(utterances, reference, decoded, strict=True)
                 if a != b
             ]
+            changed = word_errors(_as_words(reference), _as_words(decoded)).rate
+            few = 0 < len(differ) <= NAMED
             print(
-                f"batch {batch_size}, {name}: {len(decoded) - len(differ)} of {len(decoded)} agree"
-                f" ({took:.0f} s){': not ' + ', '.join(differ) if differ else ''}",
+                f"batch {batch_size}, {name}: {len(decoded) - len(differ)} of {len(decoded)} agree,"
+                f" {changed:.2%} of the tokens changed ({took:.0f} s)"
+                f"{': not ' + ', '.join(differ) if few else ''}",
                 flush=True,
             )
 
@@ -86,7 +96,9 @@ def _keras(model: keras_contextnet.ContextNet) -> Transcribe:
     return transcribe
 
 
-def _exported(model: keras_contextnet.ContextNet) -> dict[str, Transcribe]:
+def _exported(
+    model: keras_contextnet.ContextNet, calibration: list[np.ndarray]
+) -> dict[str, Transcribe]:
     folder = Path(tempfile.mkdtemp())
     model.export(folder / "saved_model", format="tf_saved_model")
     loaded = tf.saved_model.load(str(folder / "saved_model"))
@@ -101,13 +113,23 @@ def _exported(model: keras_contextnet.ContextNet) -> dict[str, Transcribe]:
         "SavedModel": saved_model,
         "LiteRT": _litert(model, folder / "float32.tflite"),
         "LiteRT float16": _litert(model, folder / "float16.tflite", quantization="float16"),
+        "LiteRT dynamic_int8": _litert(
+            model, folder / "dynamic_int8.tflite", quantization="dynamic_int8"
+        ),
+        "LiteRT int8": _litert(
+            model, folder / "int8.tflite", quantization="int8", calibration=calibration
+        ),
     }
 
 
-def _litert(model: keras_contextnet.ContextNet, path: Path, **options: str) -> Transcribe:
+def _litert(model: keras_contextnet.ContextNet, path: Path, **options: Any) -> Transcribe:
     model.export(path, format="litert", **options)
     runner = Interpreter(str(path), num_threads=1).get_signature_runner("transcribe")
     return lambda audio, audio_length: runner(audio=audio, audio_length=audio_length)
+
+
+def _as_words(rows: list[list[int]]) -> list[str]:
+    return [" ".join(map(str, tokens)) for tokens in rows]
 
 
 def _decode(

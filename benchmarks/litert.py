@@ -1,19 +1,17 @@
-"""Measures a LiteRT file: size, conversion time, operators, real-time factor, memory.
+"""Measures LiteRT files: size, conversion time, operators, real-time factor, memory.
 
-    python benchmarks/litert.py small
-    python benchmarks/litert.py my_preset_folder --audio speech.wav --tokens-per-second 0
+    python benchmarks/litert.py small --quantization none float16 dynamic_int8 int8
+    python benchmarks/litert.py my_preset_folder --audio speech.wav
 
 Without --audio it transcribes 10 s of noise. A preset without weights emits --tokens-per-second of
-them: the blank's bias is chosen for that, since each token costs one step of the predictor.
+them: the blank's bias is chosen for that, since each token costs one step of the predictor. Files
+run --rounds times in turn, so that a slow spell of the machine meets all of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,9 +21,6 @@ import numpy as np
 
 def main() -> None:
     arguments = _parse()
-    if arguments.run:
-        print(json.dumps(run(arguments.preset, arguments.audio, arguments.threads)))
-        return
     import keras
 
     import keras_contextnet
@@ -38,23 +33,46 @@ def main() -> None:
     if arguments.preset in model.presets:
         set_token_rate(model, waveform, arguments.tokens_per_second)
     with tempfile.TemporaryDirectory() as folder:
-        path, audio = Path(folder) / "asr.tflite", Path(folder) / "audio.npy"
-        np.save(audio, waveform)
-        wall, cpu = time.perf_counter(), time.process_time()
-        model.export(path, format="litert", quantization=arguments.quantization)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        print(f"size: {path.stat().st_size / 1e6:.1f} MB")
-        print(f"conversion: {wall:.1f} s ({cpu:.1f} s of processor time)")
-        operators = litert_operators(path)
+        paths = {}
+        for kind in arguments.quantization:
+            paths[kind] = Path(folder) / f"{kind}.tflite"
+            wall, cpu = time.perf_counter(), time.process_time()
+            export(model, paths[kind], kind, waveform)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            print(
+                f"{kind}: {paths[kind].stat().st_size / 1e6:.2f} MB, converted in {wall:.1f} s "
+                f"({cpu:.1f} s of processor time)",
+                flush=True,
+            )
+        operators = litert_operators(paths[arguments.quantization[0]])
         print(f"operators: {', '.join(f'{count} {name}' for name, count in operators.items())}")
         for threads in arguments.threads:
-            measured = _in_new_process(path, audio, threads)
-            print(
-                f"{threads} thread(s), {measured['seconds']:.1f} s of audio, "
-                f"{measured['tokens']} tokens: real-time factor {measured['rtf']:.4f} "
-                f"(processor time {measured['cpu_rtf']:.4f}), "
-                f"peak memory {measured['peak_mb']:.0f} MB over Python's and NumPy's"
-            )
+            compare(paths, waveform, threads, arguments.rounds)
+
+
+def export(model, path: Path, kind: str, waveform: np.ndarray) -> None:
+    quantization = None if kind == "none" else kind
+    calibration = [waveform] if kind == "int8" else None
+    model.export(path, format="litert", quantization=quantization, calibration=calibration)
+
+
+def compare(paths: dict[str, Path], waveform: np.ndarray, threads: int, rounds: int) -> None:
+    """Prints the median cost of each file; all run once a round."""
+    from keras_contextnet.litert.measure import measure
+
+    costs = {kind: [] for kind in paths}
+    for _ in range(rounds):
+        for kind, path in paths.items():
+            costs[kind].append(measure(path, waveform, num_threads=threads))
+    for kind, measured in costs.items():
+        factor = statistics.median(cost.real_time_factor for cost in measured)
+        megabytes = paths[kind].stat().st_size / 1e6
+        print(
+            f"{threads} thread(s), {kind}: {measured[0].seconds:.1f} s of audio, "
+            f"{measured[0].tokens} tokens: real-time factor {factor:.4f}, peak memory "
+            f"{measured[0].peak_memory - megabytes:.0f} MB over the file's size",
+            flush=True,
+        )
 
 
 def synthetic_audio() -> np.ndarray:
@@ -87,54 +105,20 @@ def set_token_rate(model, waveform: np.ndarray, tokens_per_second: float) -> Non
     layer.bias.assign(np.eye(model.joiner.vocabulary_size)[model.blank_id] * bias)
 
 
-def run(path: str, audio: str, threads: list[int]) -> dict:
-    """Transcribes with ai-edge-litert alone, so that memory is the runtime's."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    before = _peak_mb()
-    waveform = np.load(audio)[None]
-    inputs = {"audio": waveform, "audio_length": np.array([waveform.shape[1]], np.int32)}
-    interpreter = Interpreter(path, num_threads=threads[0])
-    transcribe = interpreter.get_signature_runner("transcribe")
-    transcribe(**inputs)
-    walls, cpus = [], []
-    for _ in range(9):
-        wall, cpu = time.perf_counter(), time.process_time()
-        outputs = transcribe(**inputs)
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    seconds = waveform.shape[1] / 16000
-    return {
-        "seconds": seconds,
-        "tokens": int(outputs["token_length"][0]),
-        "rtf": statistics.median(walls) / seconds,
-        "cpu_rtf": statistics.median(cpus) / seconds,
-        "peak_mb": _peak_mb() - before,
-    }
-
-
-def _in_new_process(path: Path, audio: Path, threads: int) -> dict:
-    command = [sys.executable, __file__, str(path), "--run", "--audio", str(audio)]
-    done = subprocess.run(
-        [*command, "--threads", str(threads)], check=True, capture_output=True, text=True
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def _peak_mb() -> float:
-    """The most memory held so far, by Linux's count: getrusage's starts with the parent's."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1e3
-
-
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("preset", help="a preset's name or folder")
     parser.add_argument("--audio", help="an audio file")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
-    parser.add_argument("--quantization", help="of `ContextNet.export`")
+    parser.add_argument(
+        "--quantization",
+        nargs="+",
+        default=["none"],
+        choices=["none", "float16", "dynamic_int8", "int8"],
+        help="of `ContextNet.export`",
+    )
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens-per-second", type=float, default=4.0)
-    parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from keras_contextnet.export.layer_names import belongs_to
 from keras_contextnet.export.litert_model import (
-    constant,
     new_buffer,
     new_operator,
     new_tensor,
@@ -30,7 +29,7 @@ AXIS = 2  # of size 1
 
 
 def run_encoder_on_four_axes(model: Any, encoder: str) -> None:
-    """Rewrites the layer named `encoder` in every subgraph of a `ModelT`."""
+    """Rewrites the layer at the path `encoder` in every subgraph of a `ModelT`."""
     for graph in model.subgraphs:
         _FourAxes(model, graph, encoder).rewrite()
 
@@ -48,10 +47,11 @@ class _FourAxes:
     def rewrite(self) -> None:
         for operator in self.graph.operators:
             name = operator_name(self.model, operator)
-            if self._enters_encoder(operator, name):
-                self._widen_input(operator)
             if not any(tensor in self.wide for tensor in operator.inputs):
                 self.operators.append(operator)
+                if self._enters_encoder(operator, name):
+                    (features,) = operator.outputs
+                    self.wide[features] = self._with_axis(features)
             elif not self._widen(operator, name):
                 operator.inputs = [self._narrowed(tensor) for tensor in operator.inputs]
                 self.operators.append(operator)
@@ -59,25 +59,19 @@ class _FourAxes:
         self.graph.operators = self.operators
 
     def _enters_encoder(self, operator: Any, name: str) -> bool:
-        """Whether this is where features (batch, time, bands), times their mask, come in."""
+        """Whether this selects, of features (batch, time, bands), those that are no padding."""
         return (
-            name == "MUL"
-            and operator.inputs[0] not in self.wide
+            name == "SELECT_V2"
             and self._is_of_encoder(operator)
-            and constant(self.model, self._tensor(operator.inputs[0])) is None
-            and [rank(self._tensor(tensor)) for tensor in operator.inputs] == [3, 3]
+            and rank(self._tensor(operator.outputs[0])) == 3
         )
-
-    def _widen_input(self, operator: Any) -> None:
-        features = operator.inputs[0]
-        self.wide[features] = self._with_axis(features)
 
     def _widen(self, operator: Any, name: str) -> bool:
         """Rewrites an operator of the encoder, or returns False if it is not one that is known."""
         if not self._is_of_encoder(operator):
             return False
         if name in {"EXPAND_DIMS", "SQUEEZE"}:
-            return self._skip(operator)
+            return self._skip(operator, name)
         if name in ELEMENTWISE:
             return self._widen_operands(operator, operator.inputs)
         if name in CONVOLUTIONS:
@@ -111,8 +105,14 @@ class _FourAxes:
         operator.inputs = [operator.inputs[0], *map(self._constant, bounds)]
         return self._widen_operands(operator, operator.inputs[:1])
 
-    def _skip(self, operator: Any) -> bool:
-        """Drops an operator that only adds an axis or takes one away."""
+    def _skip(self, operator: Any, name: str) -> bool:
+        """Drops an operator that only adds the axis, or takes it away."""
+        axes = rank(self._tensor(operator.inputs[0]))
+        if name == "EXPAND_DIMS":
+            if self._values(operator.inputs[1]) != [_place_of_axis(axes)]:
+                return False
+        elif axes != 4 or list(operator.builtinOptions.squeezeDims) not in ([AXIS], [AXIS - 4]):
+            return False
         self.wide[operator.outputs[0]] = self.wide[operator.inputs[0]]
         return True
 
@@ -135,6 +135,8 @@ class _FourAxes:
             return self.wide[tensor]
         if self.model.buffers[self._tensor(tensor).buffer].data is not None:
             return tensor
+        if rank(self._tensor(tensor)) == 0:
+            return tensor
         if tensor not in self.side:
             self.side[tensor] = tensor
             while rank(self._tensor(self.side[tensor])) < 4:
@@ -143,12 +145,14 @@ class _FourAxes:
 
     def _with_axis(self, tensor: int) -> int:
         """Adds the axis to (batch, time, 1), or one to (batch, 1)."""
-        axis = min(AXIS, rank(self._tensor(tensor)) - 1)
+        axis = _place_of_axis(rank(self._tensor(tensor)))
         return self._reshaped("EXPAND_DIMS", tensor, [tensor, self._constant(axis)], axis)
 
     def _narrowed(self, tensor: int) -> int:
         if tensor not in self.wide:
             return tensor
+        if rank(self._tensor(tensor)) == 4:
+            return self.wide[tensor]
         if tensor not in self.narrow:
             from tensorflow.lite.python import schema_py_generated as schema
 
@@ -192,6 +196,11 @@ class _FourAxes:
         tensor.buffer = new_buffer(self.model, values)
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
+
+
+def _place_of_axis(axes: int) -> int:
+    """Where an axis is missing: before the channels, which (batch, 1) counts as."""
+    return axes - 1
 
 
 def _set_four_axes(tensor: Any) -> None:

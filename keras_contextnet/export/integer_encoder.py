@@ -30,14 +30,14 @@ INTEGER_OPERATORS = (
 def quantize_encoder(
     model: Any, encoder: str, calibration: Sequence[np.ndarray], keep_float: Sequence[str] = ()
 ) -> Any:
-    """Returns a `ModelT` whose layer named `encoder` computes in integers.
+    """Returns a `ModelT` whose encoder computes in integers.
 
     Args:
         model: `ModelT`, with the signature `transcribe`.
-        encoder: name of the encoder in the graph.
+        encoder: path of the encoder in the graph.
         calibration: waveforms (samples,). The ranges of the activations are those that these lead
             to, so that they should be like what the file will hear.
-        keep_float: names of layers, such as "encoder/block_0", that are left alone.
+        keep_float: names of layers in the graph, such as "block_0", that are left alone.
 
     Raises:
         ImportError: where ai-edge-quantizer is not installed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +16,15 @@ from keras_contextnet.atomic_write import new_file
 from keras_contextnet.export.encode_signature import cut_encode_signature
 from keras_contextnet.export.four_axes import run_encoder_on_four_axes
 from keras_contextnet.export.integer_encoder import quantize_encoder
-from keras_contextnet.export.layer_names import belongs_to
+from keras_contextnet.export.layer_names import find_layers
 from keras_contextnet.export.litert_model import make_default, read_model, write_model
 from keras_contextnet.export.masks_as_products import turn_masks_into_products
+from keras_contextnet.export.recordings import load_recordings
 from keras_contextnet.export.saved_model import require_tensorflow, save_signatures
 from keras_contextnet.export.signatures import make_merged_signatures
 from keras_contextnet.export.small_weights import store_float16, store_int8
 from keras_contextnet.export.tflite_metadata import attach_tflite_metadata
-from keras_contextnet.export.verify import Agreement, verify_litert
+from keras_contextnet.export.verify import Agreement, compare, judge
 from keras_contextnet.export.vocabulary import (
     METADATA,
     TOKENS,
@@ -44,7 +46,7 @@ def export_litert(
     path: str | os.PathLike[str],
     quantization: str | None = None,
     calibration: Any = None,
-    keep_float: Sequence[str] = (),
+    keep_float: str | Sequence[str] = (),
     verify: Any = None,
     on_difference: str = "error",
     word_error_limit: float = 0.02,
@@ -66,14 +68,14 @@ def export_litert(
             weights of a quarter, where dense layers also quantise their inputs as they come; "int8"
             for an encoder that computes in integers, with ranges found on `calibration`. The front
             end, the averages of squeeze-and-excitation and the logits stay in float.
-        calibration: for "int8": audio file, waveform, or list of them, as for
-            `ContextNet.transcribe`. A dozen utterances that are like what the model will hear.
+        calibration: for "int8": audio file, waveform, `Utterance`, or a list of them. A dozen
+            utterances that are like what the model will hear.
         keep_float: names of layers that quantization leaves alone, such as "block_0" (see
-            `model.encoder.summary()`), "block_0/conv_0", "embedding", "lstm_cell" or
-            "output_projection".
-        verify: audio, as `calibration`, or a list of `Utterance`, on which the file is run and
-            compared with the model before it is put in its place. Without `quantization`, and with
-            "float16", the tokens have to be the same.
+            `model.encoder.summary()`), "block_0/conv_0", "predictor" or
+            "joiner/output_projection".
+        verify: audio, as `calibration`, on which the file is run and compared with the model
+            before it is put in its place. Without `quantization`, and with "float16", the tokens
+            have to be the same.
         on_difference: "error" or "warn": what to do where `verify` finds a difference.
         word_error_limit: float. How much of the words of `verify` quantization may change: by how
             much the word error rate moves, where utterances come with their text, or else the rate
@@ -118,7 +120,11 @@ def export_litert(
     _check_path(path)
     _check_options(quantization, calibration, on_difference)
     _check_float32(model)
-    calibration = [] if calibration is None else _waveforms(model, calibration)
+    _check_names(model)
+    if calibration is not None:
+        calibration = load_recordings(model, calibration, "calibration").waveforms
+    if verify is not None:
+        verify = load_recordings(model, verify, "verify")
     about = metadata(model, quantization, license)
     files = {}
     if model.tokenizer is not None:
@@ -135,9 +141,8 @@ def export_litert(
         new.write_bytes(graph)
         append_files(new, {METADATA: to_json(about), **files})
         if verify is not None:
-            agreement = verify_litert(
-                model, new, verify, quantization, on_difference, word_error_limit
-            )
+            agreement = compare(model, new, verify)
+            judge(agreement, quantization, on_difference, word_error_limit)
     if TOKENS in files:
         with new_file(path.with_name(TOKENS)) as new:
             new.write_bytes(files[TOKENS].encode("utf-8"))
@@ -161,23 +166,30 @@ def _convert(model: ContextNet) -> Any:
             # A description of the conversion, which costs another two passes over the file.
             converter.exclude_conversion_metadata = True
             converted = read_model(converter.convert())
-    turn_masks_into_products(converted, model.encoder.name)
-    run_encoder_on_four_axes(converted, model.encoder.name)
+    _number_subgraphs(converted)
+    turn_masks_into_products(converted, _path(model, model.encoder))
+    run_encoder_on_four_axes(converted, _path(model, model.encoder))
     return converted
+
+
+def _path(model: ContextNet, part: Any) -> str:
+    """Where a part of the model is in the graph."""
+    return f"{model.name}/{part.name}"
 
 
 def _quantize(
     model: ContextNet,
     converted: Any,
     quantization: str | None,
-    calibration: list[np.ndarray],
-    keep_float: Sequence[str],
+    calibration: list[np.ndarray] | None,
+    keep_float: str | Sequence[str],
 ) -> Any:
-    _check_layers(converted, keep_float)
+    tensors = [tensor.name.decode() for graph in converted.subgraphs for tensor in graph.tensors]
     # Rounded filters would change the features, and they are a hundredth of the file.
-    keep_float = [model.frontend.name, *keep_float]
+    keep_float = [_path(model, model.frontend), *find_layers(model, keep_float, tensors)]
     if quantization == "int8":
-        converted = quantize_encoder(converted, model.encoder.name, calibration, keep_float)
+        encoder = _path(model, model.encoder)
+        converted = quantize_encoder(converted, encoder, calibration, keep_float)
     if quantization == "float16":
         store_float16(converted, keep_float)
     elif quantization is not None:
@@ -185,11 +197,15 @@ def _quantize(
     return converted
 
 
-def _waveforms(model: ContextNet, audio: Any) -> list[np.ndarray]:
-    from keras_contextnet.decoding.transcribe import is_list, load_recording
-
-    recordings = audio if is_list(audio) else [audio]
-    return [load_recording(model, item, model.frontend.sample_rate) for item in recordings]
+def _number_subgraphs(converted: Any) -> None:
+    """Names subgraphs after their place: TensorFlow's numbers are others each time."""
+    signatures = {signature.subgraphIndex for signature in converted.signatureDefs}
+    for index, graph in enumerate(converted.subgraphs):
+        if index in signatures:
+            continue
+        old, graph.name = graph.name, re.sub(rb"_\d+$", b"", graph.name) + b"_%d" % index
+        for tensor in graph.tensors:
+            tensor.name = tensor.name.replace(old, graph.name)
 
 
 def _check_path(path: Path) -> None:
@@ -218,15 +234,14 @@ def _check_options(quantization: str | None, calibration: Any, on_difference: st
         )
 
 
-def _check_layers(converted: Any, keep_float: Sequence[str]) -> None:
-    names = {tensor.name.decode() for graph in converted.subgraphs for tensor in graph.tensors}
-    for layer in keep_float:
-        if not any(belongs_to(layer, name) for name in names):
-            raise ValueError(
-                "Expected names of layers in `keep_float`, nested ones parted by slashes, such as "
-                f'"block_0/conv_0" or "output_projection". Received: {layer!r}, which is '
-                "none."
-            )
+def _check_names(model: ContextNet) -> None:
+    """TensorFlow numbers names, so that it would make one of names that differ in a number."""
+    encoder, frontend = (re.sub(r"_\d+$", "", p.name) for p in (model.encoder, model.frontend))
+    if encoder == frontend:
+        raise ValueError(
+            "Expected an encoder and a front end with different names, by which they are told "
+            f"apart in the graph. Received: {model.encoder.name!r} and {model.frontend.name!r}"
+        )
 
 
 def _check_float32(model: ContextNet) -> None:

@@ -9,11 +9,12 @@ from keras_contextnet.export.litert_model import constant, new_operator, new_ten
 
 
 def turn_masks_into_products(model: Any, encoder: str) -> None:
-    """Rewrites `where(mask, x, 0)` as `x * mask` within the layer named `encoder` of a `ModelT`.
+    """Rewrites `where(mask, x, 0)` as `x * mask` within the layer at the path `encoder`.
 
     XNNPACK, LiteRT's library of fast kernels, has no selection: each one ends the piece of the
     graph that it runs as one. Layers select since padding may hold NaN, which a product would
-    keep; between the encoder's layers there is none, as the front end sets padding to zero.
+    keep; between the encoder's layers there is none once it has been kept out of the first ones,
+    so that what comes in from the front end is selected all the same.
     """
     for graph in model.subgraphs:
         _rewrite(model, graph, encoder)
@@ -23,9 +24,13 @@ def _rewrite(model: Any, graph: Any, encoder: str) -> None:
     from tensorflow.lite.python import schema_py_generated as schema
 
     weights: dict[int, int] = {}  # boolean mask to float one
-    rewritten = []
+    rewritten, made_inside = [], set()
     for operator in graph.operators:
-        if not _is_mask(model, graph, operator, encoder):
+        if belongs_to(encoder, graph.tensors[operator.outputs[0]].name.decode()):
+            made_inside.update(operator.outputs)
+        if not _is_mask(model, graph, operator) or not made_inside.issuperset(
+            (operator.inputs[1], operator.outputs[0])
+        ):
             rewritten.append(operator)
             continue
         mask, x, _ = operator.inputs
@@ -47,10 +52,8 @@ def _rewrite(model: Any, graph: Any, encoder: str) -> None:
     graph.operators = rewritten
 
 
-def _is_mask(model: Any, graph: Any, operator: Any, encoder: str) -> bool:
+def _is_mask(model: Any, graph: Any, operator: Any) -> bool:
     if operator_name(model, operator) != "SELECT_V2":
         return False
     otherwise = constant(model, graph.tensors[operator.inputs[2]])
-    if otherwise is None or otherwise.any():
-        return False
-    return belongs_to(encoder, graph.tensors[operator.outputs[0]].name.decode())
+    return otherwise is not None and not otherwise.any()

@@ -24,6 +24,9 @@ def sharing_builder() -> Any:
         def CreateNumpyVector(self, x: np.ndarray) -> int:
             key = (str(x.dtype), x.tobytes())
             if key not in self.places:
+                if x.dtype == np.uint8:
+                    # Constants of a model, which the schema wants where SIMD can load them.
+                    self.Prep(16, x.size)
                 self.places[key] = super().CreateNumpyVector(x)
             return self.places[key]
 

@@ -19,6 +19,8 @@ from keras_contextnet.export.litert_model import (
 
 SMALLEST = 512  # weights; fewer are not worth what they lose
 LARGEST = 65504.0  # of half precision
+NOTHING = 1e-30
+LEVELS = 127  # to either side of zero
 # The version from which on dense layers take a scale for each output.
 FULLY_CONNECTED_VERSION = 12
 WEIGHTS_OF = {
@@ -34,7 +36,7 @@ def store_float16(model: Any, keep_float: Sequence[str] = ()) -> None:
 
     Args:
         model: `ModelT`.
-        keep_float: names of layers, such as "frontend" or "encoder/block_0", that are left alone.
+        keep_float: names of layers in the graph, such as "block_0", that are left alone.
     """
     buffers = {buffer for found in _weights(model, keep_float).values() for buffer in found}
     _to_float16(model, buffers)
@@ -49,7 +51,7 @@ def store_int8(model: Any, keep_float: Sequence[str] = ()) -> None:
 
     Args:
         model: `ModelT`.
-        keep_float: names of layers, such as "frontend" or "encoder/block_0", that are left alone.
+        keep_float: names of layers in the graph, such as "block_0", that are left alone.
     """
     weights = _weights(model, keep_float)
     _matrices_to_int8(model, weights.pop("FULLY_CONNECTED"))
@@ -76,6 +78,10 @@ def _weights(model: Any, keep_float: Sequence[str]) -> dict[str, set[int]]:
         ):
             kept.add(weights.buffer)
         found[name].add(weights.buffer)
+    for name, buffers in found.items():
+        # What two operators share would need two kinds of scales.
+        others = set().union(*(found[other] for other in found if other != name))
+        kept |= buffers & others
     return {name: buffers - kept for name, buffers in found.items()}
 
 
@@ -120,15 +126,17 @@ def _matrices_to_int8(model: Any, buffers: set[int]) -> None:
 def _embeddings_to_int8(model: Any, buffers: set[int]) -> None:
     stored: dict[int, tuple[int, np.ndarray]] = {}
     for graph, operator, name in list(operators(model)):
-        if name != "GATHER" or graph.tensors[operator.inputs[0]].buffer not in buffers:
+        table = graph.tensors[operator.inputs[0]] if name == "GATHER" else None
+        if table is None or table.buffer not in buffers:
             continue
-        table = graph.tensors[operator.inputs[0]]
         if table.buffer not in stored:
             values = constant(model, table)  # (tokens, size)
             scale = _scale(np.abs(values).max(keepdims=True)[0])
             stored[table.buffer] = _int8_buffer(model, values, scale), scale
         buffer, scale = stored[table.buffer]
         _set_int8(table, buffer, scale)
+        # Another look-up may share the table.
+        buffers, stored[buffer] = buffers | {buffer}, (buffer, scale)
         (found,) = operator.outputs
         quantized = new_tensor(graph, graph.tensors[found], graph.tensors[found].name + b"/int8")
         _set_int8(graph.tensors[quantized], 0, scale)
@@ -138,12 +146,16 @@ def _embeddings_to_int8(model: Any, buffers: set[int]) -> None:
 
 
 def _scale(largest: np.ndarray) -> np.ndarray:
-    """The step between two of 255 levels that reach from minus to plus the largest value."""
-    return (np.where(largest > 0, largest, 1.0) / 127).astype(np.float32)
+    """The step between two of 255 levels that reach from minus to plus the largest value.
+
+    Weights of units that died are next to nothing: their scale would be no float32.
+    """
+    return (np.where(largest > NOTHING, largest, 1.0) / LEVELS).astype(np.float32)
 
 
 def _int8_buffer(model: Any, values: np.ndarray, scale: np.ndarray) -> int:
-    return new_buffer(model, np.rint(values / scale).astype(np.int8))
+    levels = np.clip(np.rint(values / scale), -LEVELS, LEVELS)
+    return new_buffer(model, levels.astype(np.int8))
 
 
 def _set_int8(tensor: Any, buffer: int, scale: np.ndarray) -> None:

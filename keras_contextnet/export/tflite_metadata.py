@@ -14,7 +14,7 @@ from keras_contextnet.export.litert_model import new_buffer, signature_graph
 
 BUFFER_NAME = b"TFLITE_METADATA"
 FILE_IDENTIFIER = b"M001"
-MINIMUM_PARSER = "1.3.0"  # the first with files of the type vocabulary
+MINIMUM_PARSER = "1.0.1"  # the first that knows files of the type vocabulary
 
 # Number of fields of each table, and the position of those written here.
 MODEL_FIELDS, NAME, DESCRIPTION, VERSION, SUBGRAPHS, AUTHOR, LICENSE, FILES, PARSER = 8, *range(8)

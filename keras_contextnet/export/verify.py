@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_contextnet.export.recordings import Recordings, load_recordings
+
 if TYPE_CHECKING:
     from keras_contextnet.models import ContextNet
 
@@ -66,7 +68,7 @@ def verify_litert(
     Args:
         model: `ContextNet`.
         path: the file.
-        audio: audio file, waveform, or list of them, or a list of `Utterance`.
+        audio: audio file, waveform, `Utterance`, or a list of them.
         quantization: as exported; what is in 8 bits may differ within `word_error_limit`.
         on_difference: "error" or "warn".
         word_error_limit: float.
@@ -78,22 +80,16 @@ def verify_litert(
         ExportDifferenceError: where they differ, unless `on_difference` is "warn".
         ImportError: where ai-edge-litert is not installed.
     """
-    from keras_contextnet.data import Utterance
-    from keras_contextnet.decoding.transcribe import is_list, load_recording
-
-    items = list(audio) if is_list(audio) else [audio]
-    if not items:
-        raise ValueError("Expected `verify` to hold recordings. Received: an empty list")
-    texts = None
-    if all(isinstance(item, Utterance) for item in items):
-        texts = [item.text for item in items]
-    items = [item.audio if isinstance(item, Utterance) else item for item in items]
-    waveforms = [load_recording(model, item, model.frontend.sample_rate) for item in items]
-    run = _litert_function(path)
-    pairs = [(_tokens(model.predict_on_batch, w), _tokens(run, w)) for w in waveforms]
-    agreement = _compare(model, pairs, texts)
-    _judge(agreement, quantization, on_difference, word_error_limit)
+    agreement = compare(model, path, load_recordings(model, audio, "audio"))
+    judge(agreement, quantization, on_difference, word_error_limit)
     return agreement
+
+
+def compare(model: ContextNet, path: str | os.PathLike[str], recordings: Recordings) -> Agreement:
+    """Transcribes recordings with a model and with its file, and counts what differs."""
+    run = _litert_function(path)
+    pairs = [(_tokens(model.predict_on_batch, w), _tokens(run, w)) for w in recordings.waveforms]
+    return _count(model, pairs, recordings.texts)
 
 
 def _litert_function(path: str | os.PathLike[str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -114,7 +110,7 @@ def _tokens(run: Callable[[dict[str, Any]], dict[str, Any]], waveform: np.ndarra
     return outputs["tokens"][0][: outputs["token_length"][0]].tolist()
 
 
-def _compare(
+def _count(
     model: ContextNet, pairs: Sequence[tuple[list[int], list[int]]], texts: list[str] | None
 ) -> Agreement:
     from keras_contextnet.metrics import word_errors
@@ -133,9 +129,10 @@ def _compare(
     )
 
 
-def _judge(
+def judge(
     agreement: Agreement, quantization: str | None, on_difference: str, word_error_limit: float
 ) -> None:
+    """Raises or warns where a file differs from its model by more than it may."""
     different = agreement.recordings - agreement.equal
     if quantization in (None, "float16"):
         if not different:
