@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keras_contextnet_cli.session import Model, load_model, read_utterances, report, session
+from keras_contextnet_cli.recognise import is_litert, recognise
+from keras_contextnet_cli.session import Recogniser, read_utterances, report, session
 
 if TYPE_CHECKING:
     from keras_contextnet.data import Utterance
@@ -25,7 +26,7 @@ def _check_table(path: Path | None) -> Path | None:
 
 
 def evaluate(
-    model: Model,
+    model: Recogniser,
     manifest: Annotated[
         Path,
         typer.Argument(
@@ -60,18 +61,12 @@ def evaluate(
 
     Example: keras-contextnet evaluate runs/my_model/preset dev.jsonl --table dev.csv
     """
-    with session():
-        from keras_contextnet.decoding.transcribe import TranscriptionError
+    with session(keras=not is_litert(model)):
         from keras_contextnet.error_counts import character_errors, word_errors
 
         utterances = read_utterances([manifest], split)
-        errors: dict[int, Exception] = {}
-        try:
-            texts = load_model(model).transcribe(
-                [utterance.audio for utterance in utterances], batch_size=batch_size
-            )
-        except TranscriptionError as error:
-            texts, errors = error.texts, error.errors
+        recordings = [utterance.audio for utterance in utterances]
+        texts, errors = recognise(model, recordings, batch_size)
         for error in errors.values():
             report(f"Error: {error}")
         read = [index for index in range(len(utterances)) if index not in errors]

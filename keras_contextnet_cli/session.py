@@ -18,24 +18,36 @@ if TYPE_CHECKING:
     from keras_contextnet import ContextNet
     from keras_contextnet.data import Utterance
 
+MODELS = (
+    "The model: a folder that `train` or `save_to_preset` wrote, hf://user/model on the Hugging "
+    "Face Hub, the name of a preset"
+)
 Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help=f"{MODELS}.", show_default=False),
+]
+Recogniser = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="The model: a folder that `train` or `save_to_preset` wrote, hf://user/model on the "
-        "Hugging Face Hub, or the name of a preset.",
+        help=f"{MODELS}, or a .tflite file that `export` wrote, which ai-edge-litert runs.",
         show_default=False,
     ),
 ]
 
 
 @contextmanager
-def session() -> Iterator[None]:
-    """Runs a command's work: exits with 1, and one line on stderr, where it cannot be done."""
+def session(keras: bool = True) -> Iterator[None]:
+    """Runs a command's work: exits with 1, and one line on stderr, where it cannot be done.
+
+    Args:
+        keras: whether the work takes Keras, whose import says things that nobody asked for.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # What TensorFlow's C++ prints while it is imported, before it reads its log level.
-    with silent_stderr():
-        import keras_contextnet.models  # noqa: F401
+    if keras:
+        # What TensorFlow's C++ prints while it is imported, before it reads its log level.
+        with silent_stderr():
+            import keras_contextnet.models  # noqa: F401
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

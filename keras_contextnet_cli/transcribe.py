@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from keras_contextnet_cli.session import Model, load_model, report, session
+from keras_contextnet_cli.recognise import is_litert, recognise
+from keras_contextnet_cli.session import Recogniser, report, session
 
 
 def transcribe(
-    model: Model,
+    model: Recogniser,
     files: Annotated[
         list[str],
         typer.Argument(
@@ -37,14 +38,8 @@ def transcribe(
 
     Example: keras-contextnet transcribe runs/my_model/preset interview.wav call.mp3
     """
-    with session():
-        from keras_contextnet.decoding.transcribe import TranscriptionError
-
-        errors: dict[int, Exception] = {}
-        try:
-            texts = load_model(model).transcribe(files, batch_size=batch_size)
-        except TranscriptionError as error:
-            texts, errors = error.texts, error.errors
+    with session(keras=not is_litert(model)):
+        texts, errors = recognise(model, files, batch_size)
         for index, (path, text) in enumerate(zip(files, texts, strict=True)):
             if index in errors:
                 report(f"Error: {path}: {errors[index]}")

@@ -270,6 +270,22 @@ def test_export_refuses_a_file_that_transcribes_otherwise(preset, tmp_path, monk
     assert path.is_file()
 
 
+@pytest.mark.tensorflow_only
+def test_an_exported_file_transcribes_and_is_evaluated_like_its_model(
+    preset, utterances, texts, tmp_path
+):
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    path = tmp_path / "asr.tflite"
+    assert run("export", preset, path, "--no-verify").exit_code == 0
+    recordings = [utterance.audio for utterance in utterances[:2]]
+    result = run("transcribe", path, *recordings, tmp_path / "missing.wav")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines == [f"{audio}\t{text}" for audio, text in zip(recordings, texts, strict=False)]
+    assert "missing.wav" in result.stderr
+    assert run("evaluate", path, MANIFEST).stdout == run("evaluate", preset, MANIFEST).stdout
+
+
 @pytest.mark.parametrize("option", ["--quantization=float16", "--keep-float=encoder"])
 def test_options_of_litert_are_refused_for_a_saved_model(preset, tmp_path, option):
     result = run("export", preset, tmp_path / "saved", option)
