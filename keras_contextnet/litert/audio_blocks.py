@@ -124,7 +124,7 @@ def _samples(data: bytes, width: int, channels: int) -> np.ndarray:
     # As the upper bytes of int32: one scale for every width.
     wide = np.zeros((*octets.shape[:2], 4), np.uint8)  # (samples, channels, 4)
     wide[..., 4 - width :] = octets
-    return wide.view("<i4")[..., 0].astype("float32") / 2**31
+    return wide.view("<i4")[..., 0].astype("float32") / np.float32(2**31)
 
 
 def _soundfile_blocks(path: Path) -> tuple[int, Iterator[np.ndarray]]:
