@@ -96,3 +96,147 @@ def batch(request, utterances):
 def expected(tiny_model, batch):
     """What Keras gives for `batch`."""
     return tiny_model.predict_on_batch(batch)
+
+
+@pytest.fixture(scope="session")
+def run():
+    """Returns a function that runs a signature of a LiteRT file's content."""
+    runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
+
+    def run(content, key, inputs):
+        interpreter = runtime.Interpreter(model_content=bytes(content))
+        return interpreter.get_signature_runner(key)(**inputs)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def padded_noise():
+    """Three rows of audio, of which padding takes none, half and nearly all."""
+    audio = np.random.default_rng(1).normal(scale=0.1, size=(3, 8000)).astype("float32")
+    return {"audio": audio, "audio_length": np.array([8000, 4000, 800], "int32")}
+
+
+@pytest.fixture(scope="session")
+def converted_model():
+    """A model whose every kind of weights is large enough to be quantised."""
+    return make_tiny_model(
+        encoder=kc.ContextNetEncoder(
+            blocks=[{"filters": 32, "num_convs": 1, "strides": 2}], kernel_size=17, name="encoder"
+        ),
+        predictor=kc.Predictor(vocabulary_size=29, embedding_size=32, units=24),
+    )
+
+
+@pytest.fixture(scope="session")
+def converted_content(converted_model):
+    """That model as the converter and the passes over its encoder leave it."""
+    from keras_contextnet.export.litert import _convert
+    from keras_contextnet.export.litert_model import write_model
+
+    return write_model(_convert(converted_model))
+
+
+@pytest.fixture
+def converted(converted_content):
+    """The same as a `ModelT` to change."""
+    from keras_contextnet.export.litert_model import read_model
+
+    return read_model(converted_content)
+
+
+@pytest.fixture
+def convert_once(monkeypatch, converted_content):
+    """Has every export start from the one conversion of `converted_model`."""
+    from keras_contextnet.export import litert
+    from keras_contextnet.export.litert_model import read_model
+
+    monkeypatch.setattr(litert, "_convert", lambda model: read_model(converted_content))
+
+
+@pytest.fixture(scope="session")
+def convert_encode(tmp_path_factory):
+    """Returns a function that converts a model's signature `encode` as it is."""
+    import tensorflow as tf
+
+    from keras_contextnet.export.saved_model import save_signatures
+    from keras_contextnet.export.signatures import make_signatures
+    from keras_contextnet.silence import silent_stderr
+
+    def convert(model):
+        folder = tmp_path_factory.mktemp("encode") / "saved_model"
+        save_signatures(model, {"encode": make_signatures(model)["encode"]}, folder)
+        with silent_stderr():
+            converter = tf.lite.TFLiteConverter.from_saved_model(
+                str(folder), signature_keys=["encode"]
+            )
+            return converter.convert()
+
+    return convert
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Frames(keras.layers.Layer):
+    """A front end that is no spectrogram: 80 samples are a frame."""
+
+    def call(self, inputs, mask=None):
+        frames = keras.ops.shape(inputs)[1] // 80
+        return keras.ops.reshape(inputs[:, : frames * 80], (-1, frames, 80))
+
+    def compute_mask(self, inputs, mask=None):
+        return mask[:, ::80][:, : keras.ops.shape(inputs)[1] // 80]
+
+
+@pytest.fixture
+def frames_frontend():
+    return Frames
+
+
+def unusual_activation(x):
+    """Of operators that the passes do not know, on channels and over time."""
+    return keras.ops.softmax(x, axis=-1) + 0.1 * keras.ops.max(x, axis=1, keepdims=True)
+
+
+NEMO = Path(__file__).parents[1] / "interop" / "nemo_files"
+BLOCK = {"filters": 16, "num_convs": 2, "strides": 2}
+
+
+def make_with_encoder(
+    blocks=(BLOCK, {"filters": 24, "num_convs": 1}), frontend=None, name="encoder", **options
+):
+    encoder = kc.ContextNetEncoder(blocks=list(blocks), name=name, **options)
+    return make_tiny_model(encoder=encoder, frontend=frontend)
+
+
+@pytest.fixture
+def with_encoder():
+    """Returns a function of the arguments of a tiny model's encoder."""
+    return make_with_encoder
+
+
+# In one encoder, since each conversion takes seconds.
+KINDS_OF_BLOCKS = [
+    {"strides": 3, "squeeze_excite_context": 7},
+    {"padding": "causal", "kernel_size": 4},
+    {"padding": "causal", "squeeze_excite_context": 4, "activation": "gelu"},
+    {"squeeze_excite_conv": False, "squeeze_excite_bias": False, "activate_last_conv": False},
+    {"residual": False, "activate_last_conv": False, "activation": "relu"},
+    {"strides": 2, "residual": False, "activation": "tanh"},
+    {"activation": "elu"},
+]
+ENCODERS = {
+    "paper": make_with_encoder,
+    "all_kinds": lambda: make_with_encoder(
+        [{"filters": 8, "num_convs": 1, **kind} for kind in KINDS_OF_BLOCKS]
+    ),
+    "unknown_operators": lambda: make_with_encoder(activation=unusual_activation),
+    "no_spectrogram": lambda: make_with_encoder(frontend=Frames(name="frontend")),
+    "nemo": lambda: kc.ContextNet.from_nemo(NEMO / "options.nemo"),
+}
+
+
+@pytest.fixture(scope="session", params=ENCODERS)
+def encoder_case(request, convert_encode):
+    """A model, and its signature `encode` as converted, with no pass over the encoder."""
+    model = ENCODERS[request.param]()
+    return model, convert_encode(model)
