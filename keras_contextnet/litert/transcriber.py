@@ -18,6 +18,7 @@ from keras_contextnet.litert.transcript import WORD_START, Token, Transcript, ma
 from keras_contextnet.litert.windows import windows
 
 OVERLAP_SECONDS = 6.0
+PAUSE_SECONDS = 0.8  # to the nearest token on either side
 SIGNATURES = ("transcribe", "encode", "predict", "join")
 
 
@@ -87,6 +88,7 @@ class Transcriber:
         self._frame = _frame_samples(self.metadata)
         self._window = round(window_seconds / frame_seconds)  # frames
         self._overlap = round(OVERLAP_SECONDS / frame_seconds)  # frames
+        self._pause = round(PAUSE_SECONDS / frame_seconds)  # frames
 
     @property
     def sample_rate(self) -> int:
@@ -153,7 +155,12 @@ class Transcriber:
             yield from self._transcribe(first.samples)
             return
         for emission in decode_windows(
-            chain([first], cut), self._encode, self._decoder, self._window, self._overlap
+            chain([first], cut),
+            self._encode,
+            self._decoder,
+            length=self._window,
+            overlap=self._overlap,
+            pause=self._pause,
         ):
             yield emission.token, emission.frame
 

@@ -33,7 +33,8 @@ def transcribe(audio, shifts):
 
     cut = windows([audio], LENGTH, OVERLAP, frame=1)
     decoder = GreedyDecoder(predict, join, METADATA)
-    return [(e.token, e.frame) for e in decode_windows(cut, encode, decoder, LENGTH, OVERLAP)]
+    emissions = decode_windows(cut, encode, decoder, LENGTH, OVERLAP, pause=5)
+    return [(emission.token, emission.frame) for emission in emissions]
 
 
 @given(
@@ -57,6 +58,27 @@ def test_frames_of_windows_follow_one_another(gap):
     audio[places] = tokens = places % 99 + 1
     found = transcribe(audio, [0] * 20)
     assert found == list(zip(tokens, places, strict=True))
+
+
+def count_tokens(token, state):
+    """The state counts the tokens since the start; the prediction is the count."""
+    count = state * 0 if token == BLANK else state + 1
+    return {"prediction": count, "next_state": count}
+
+
+@pytest.mark.parametrize(("gap", "is_kept"), [(4, True), (20, False)])
+def test_the_context_is_kept_but_for_pauses(gap, is_kept):
+    audio = np.zeros(200, "float32")
+    audio[EDGE::gap] = 1
+    cut = windows([audio], LENGTH, OVERLAP, frame=1)
+    decoder = GreedyDecoder(count_tokens, join, METADATA)
+    emissions = decode_windows(
+        cut, lambda samples: samples[:, np.newaxis], decoder, LENGTH, OVERLAP, pause=5
+    )
+    counts = [int(emission.context.state[0, 0]) for emission in emissions]
+    assert len(counts) == np.count_nonzero(audio)
+    assert (counts == list(range(1, len(counts) + 1))) == is_kept
+    assert is_kept or max(counts) < len(counts)
 
 
 @pytest.mark.parametrize("samples", range(LENGTH + 1, 2 * LENGTH, 7))
