@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from keras_contextnet.export.sharing_builder import sharing_builder
 
+pytestmark = pytest.mark.tensorflow_only
+
 FLOATS = st.lists(st.floats(width=32, allow_nan=False), max_size=5)
 LONGS = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=5)
 SIZES = st.lists(st.integers(-1, 2**31 - 1), min_size=1, max_size=4)
@@ -41,7 +43,6 @@ def packed(tensors):
     return schema.Model.GetRootAs(bytes(builder.Output()), 0)
 
 
-@pytest.mark.tensorflow_only
 @settings(max_examples=30)
 @given(tensors=TENSORS)
 def test_reads_back_what_was_written_at_aligned_places(tensors):
