@@ -24,13 +24,13 @@ def _rewrite(model: Any, graph: Any, encoder: str) -> None:
     from tensorflow.lite.python import schema_py_generated as schema
 
     weights: dict[int, int] = {}  # boolean mask to float one
-    rewritten, made_inside = [], set()
+    rewritten, clean = [], set()  # tensors of the encoder that come from selections
     for operator in graph.operators:
-        if belongs_to(encoder, graph.tensors[operator.outputs[0]].name.decode()):
-            made_inside.update(operator.outputs)
-        if not _is_mask(model, graph, operator) or not made_inside.issuperset(
-            (operator.inputs[1], operator.outputs[0])
-        ):
+        inside = belongs_to(encoder, graph.tensors[operator.outputs[0]].name.decode())
+        is_mask = inside and _is_mask(model, graph, operator)
+        if inside and (is_mask or not clean.isdisjoint(operator.inputs)):
+            clean.update(operator.outputs)
+        if not is_mask or operator.inputs[1] not in clean:
             rewritten.append(operator)
             continue
         mask, x, _ = operator.inputs

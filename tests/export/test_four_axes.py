@@ -3,7 +3,7 @@ import pytest
 
 from keras_contextnet.export.four_axes import run_encoder_on_four_axes
 from keras_contextnet.export.layer_names import belongs_to
-from keras_contextnet.export.litert_model import operators, read_model, write_model
+from keras_contextnet.export.litert_model import operators, rank, read_model, write_model
 from keras_contextnet.export.masks_as_products import turn_masks_into_products
 
 pytestmark = pytest.mark.tensorflow_only
@@ -57,6 +57,18 @@ def test_an_utterance_gives_the_same_alone_and_in_a_batch(encoder_case, run, pad
     np.testing.assert_allclose(
         together["frames"][1, :length], alone["frames"][0, :length], rtol=1e-4, atol=1e-4
     )
+
+
+def test_the_axis_is_added_once_and_taken_away_once(converted):
+    found = [(name, tensor) for name, tensor in of_encoder(converted) if rank(tensor) > 2]
+    names = [name for name, _ in found]
+    assert names.count("SQUEEZE") == 1
+    wide = {"FULLY_CONNECTED", "DEPTHWISE_CONV_2D", "ADD", "LOGISTIC", "PAD"}
+    assert wide <= set(names)
+    assert all(rank(t) == 4 and t.shape[2] == 1 for name, t in found if name in wide)
+    # Of the features, which a strided residual takes a second time; of masks and counts.
+    added = [tensor.shape[-1] for name, tensor in found if name == "EXPAND_DIMS"]
+    assert 1 <= sum(channels > 1 for channels in added) <= 2
 
 
 def test_all_but_the_encoder_stays(converted_model, convert_encode):

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -6,6 +7,18 @@ from keras_contextnet.export.litert_model import operators, read_model, write_mo
 from keras_contextnet.export.masks_as_products import turn_masks_into_products
 
 pytestmark = pytest.mark.tensorflow_only
+
+
+class LogEnergies(keras.layers.Layer):
+    """A front end that leaves minus infinity in padding: 400 samples are a frame of 80 bands."""
+
+    def call(self, inputs, mask=None):
+        frames = keras.ops.shape(inputs)[1] // 400
+        bands = keras.ops.reshape(inputs[:, : frames * 400], (-1, frames, 80, 5))
+        return keras.ops.log(keras.ops.mean(keras.ops.square(bands), axis=-1))
+
+    def compute_mask(self, inputs, mask=None):
+        return mask[:, ::400][:, : keras.ops.shape(inputs)[1] // 400]
 
 
 def selections(model, encoder):
@@ -38,6 +51,19 @@ def test_the_encoder_selects_its_features_alone(encoder_case):
     assert len(after) < len(before)
     assert set(after) == {model.encoder.num_features}
     assert elsewhere_after == elsewhere
+
+
+def test_padding_may_hold_anything(convert_encode, with_encoder, run):
+    """Such as the logarithm of silence."""
+    model = with_encoder(frontend=LogEnergies(name="frontend"))
+    rewritten = read_model(convert_encode(model))
+    turn_masks_into_products(rewritten, "encoder")
+    audio = np.random.default_rng(1).normal(scale=0.1, size=(2, 8000)).astype("float32")
+    audio[1, 4000:] = 0
+    inputs = {"audio": audio, "audio_length": np.array([8000, 4000], "int32")}
+    outputs = run(write_model(rewritten), "encode", inputs)
+    for row, length in enumerate(outputs["frame_length"]):
+        assert np.isfinite(outputs["frames"][row, :length]).all()
 
 
 def test_a_mask_is_made_float_once(converted):
