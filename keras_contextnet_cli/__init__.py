@@ -1,8 +1,7 @@
 """The command line: keras-contextnet presets | train | transcribe | evaluate | convert | export.
 
-A package beside `keras_contextnet`, because importing anything inside that one imports Keras and a
-backend first: `--help`, `--version` and usage errors must not wait seconds for that. Commands
-import what they need when they run.
+`--help`, `--version` and usage errors must not wait seconds for Keras and a backend: commands import
+what they need when they run.
 """
 
 from __future__ import annotations
