@@ -151,7 +151,9 @@ def export_litert(
 
 def _convert(model: ContextNet) -> Any:
     """Returns the model's functions as a `ModelT`, laid out for LiteRT's fast kernels."""
-    import tensorflow as tf
+    # What `tf.lite.TFLiteConverter` calls: that loads the SavedModel twice before, to look at it,
+    # which takes as long as the conversion.
+    from tensorflow.lite.python.convert import convert_saved_model
 
     # By way of a SavedModel: a function on its own converts without its weights' values.
     with tempfile.TemporaryDirectory() as folder:
@@ -159,13 +161,13 @@ def _convert(model: ContextNet) -> Any:
         signatures = make_merged_signatures(model)
         save_signatures(model, signatures, saved_model)
         with silent_stderr():
-            converter = tf.lite.TFLiteConverter.from_saved_model(
-                str(saved_model), signature_keys=list(signatures)
+            content = convert_saved_model(
+                saved_model_dir=str(saved_model),
+                saved_model_version=1,
+                saved_model_tags={"serve"},
+                saved_model_exported_names=list(signatures),
             )
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-            # A description of the conversion, which costs another two passes over the file.
-            converter.exclude_conversion_metadata = True
-            converted = read_model(converter.convert())
+    converted = read_model(content)
     _number_subgraphs(converted)
     turn_masks_into_products(converted, _path(model, model.encoder))
     run_encoder_on_four_axes(converted, _path(model, model.encoder))
