@@ -1,7 +1,7 @@
 """The command line: keras-contextnet presets | train | transcribe | evaluate | convert | export.
 
-`--help`, `--version` and usage errors must not wait seconds for Keras and a backend: commands import
-what they need when they run.
+`--help`, `--version` and usage errors must not wait seconds for Keras and a backend: commands
+import what they need when they run.
 """
 
 from __future__ import annotations
