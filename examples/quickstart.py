@@ -10,14 +10,11 @@ of recordings, and the same calls.
 
 import argparse
 import os
-import zipfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's messages at start-up
 
 import keras
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 from rich.console import Console
 from rich.table import Table
 
@@ -53,19 +50,6 @@ def make_model(tokenizer):
     )
 
 
-def transcribe_litert(path, waveforms):
-    """Transcribes waveforms (samples,) with an exported file, by LiteRT alone."""
-    with zipfile.ZipFile(path) as files:  # the vocabulary is in a zip archive at the file's end
-        pieces = files.read("tokens.txt").decode("utf-8").split("\n")
-    run = Interpreter(str(path)).get_signature_runner("transcribe")
-    texts = []
-    for waveform in waveforms:
-        outputs = run(audio=waveform[None], audio_length=np.array([len(waveform)], "int32"))
-        tokens = outputs["tokens"][0, : outputs["token_length"][0]]
-        texts.append("".join(pieces[token] for token in tokens))
-    return texts
-
-
 def main():
     """Runs the whole path from recordings to a file for phones."""
     parser = argparse.ArgumentParser(description="Trains, evaluates, exports and runs ContextNet.")
@@ -95,12 +79,13 @@ def main():
 
     console.rule("Exporting to LiteRT and running the file")
     exported = folder / "asr.tflite"
-    model.export(exported, format="litert")
+    model.export(exported, format="litert", verify=utterances)
+    transcriber = kc.litert.Transcriber(exported)  # by NumPy and the LiteRT runtime alone
     waveforms = [kc.data.load_audio(utterance.audio) for utterance in utterances]
     references = [utterance.text for utterance in utterances]
     results = {
         "Keras": model.transcribe(waveforms),
-        "LiteRT": transcribe_litert(exported, waveforms),
+        "LiteRT": [transcriber.transcribe(waveform).text for waveform in waveforms],
     }
 
     table = Table("Reference", *results, show_lines=True)
