@@ -50,19 +50,13 @@ def cut_frames(x: Any, frames: Any, window: int, hop: int) -> Any:
         A tensor (batch, frames, window).
     """
     # A window is cut out of whole hops that lie side by side: slices and one concatenation, which
-    # every backend and LiteRT have, in place of a gather. Written x[:, a:b], a slice would be an
-    # operator of LiteRT's that takes twenty times as long.
+    # every backend and LiteRT have, in place of a gather.
     hops_per_window = -(-window // hop)
     hops = frames + hops_per_window - 1
-    batch = ops.shape(x)[0]
-    x = ops.pad(x, ((0, 0), (0, hops_per_window * hop)))
-    x = ops.slice(x, (0, 0), (batch, hops * hop))
-    x = ops.reshape(x, (batch, hops, hop))
-    parts = [
-        ops.slice(x, (0, index, 0), (batch, frames, min(hop, window - index * hop)))
-        for index in range(hops_per_window)
-    ]
-    return ops.concatenate(parts, axis=-1)  # (batch, frames, window)
+    x = ops.pad(x, ((0, 0), (0, hops_per_window * hop)))[:, : hops * hop]
+    x = ops.reshape(x, (ops.shape(x)[0], hops, hop))
+    windows = ops.concatenate([x[:, i : i + frames] for i in range(hops_per_window)], axis=-1)
+    return windows[:, :, :window]  # (batch, frames, window) of (batch, frames, whole hops)
 
 
 def power_spectrum(frames: Any, fft_length: int) -> Any:
