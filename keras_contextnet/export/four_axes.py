@@ -42,7 +42,9 @@ class _FourAxes:
         self.operators: list[Any] = []
         self.wide: dict[int, int] = {}  # tensor of the encoder to the one of four axes in its place
         self.side: dict[int, int] = {}  # mask or count to itself with four axes
-        self.narrow: dict[int, int] = {}  # tensor of four axes to itself with its own number
+        self.narrow: set[int] = (
+            set()
+        )  # tensors of the encoder that are made with their own axes too
 
     def rewrite(self) -> None:
         for operator in self.graph.operators:
@@ -161,8 +163,8 @@ class _FourAxes:
             options.squeezeDims = list(range(AXIS + 1 - extra, AXIS + 1))
             squeeze = new_operator(self.model, "SQUEEZE", [self.wide[tensor]], [tensor], options)
             self.operators.append(squeeze)
-            self.narrow[tensor] = tensor
-        return self.narrow[tensor]
+            self.narrow.add(tensor)
+        return tensor
 
     def _reshaped(self, name: str, tensor: int, inputs: list[int], axis: int) -> int:
         like = self._tensor(tensor)

@@ -25,14 +25,8 @@ from keras_contextnet.export.signatures import make_merged_signatures
 from keras_contextnet.export.small_weights import store_float16, store_int8
 from keras_contextnet.export.tflite_metadata import attach_tflite_metadata
 from keras_contextnet.export.verify import Agreement, compare, judge
-from keras_contextnet.export.vocabulary import (
-    METADATA,
-    TOKENS,
-    append_files,
-    metadata,
-    to_json,
-    tokens_text,
-)
+from keras_contextnet.export.vocabulary import append_files, metadata, to_json, tokens_text
+from keras_contextnet.litert.model_file import METADATA, TOKENS
 from keras_contextnet.silence import silent_stderr
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_contextnet.export.sharing_builder import sharing_builder
-
-FILE_IDENTIFIER = b"TFL3"
+from keras_contextnet.litert.model_file import FILE_IDENTIFIER
 
 
 def read_model(content: bytes) -> Any:
@@ -44,8 +43,7 @@ def write_model(model: Any) -> bytes:
 def operator_name(model: Any, operator: Any) -> str:
     """Returns the schema's name of an operator (`FULLY_CONNECTED`), or `CUSTOM:` and its name."""
     code = model.operatorCodes[operator.opcodeIndex]
-    # Old readers' field holds numbers up to 127 only; the newer one is 0 in old files.
-    name = _operator_names()[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    name = _operator_names()[_number(code)]
     return f"CUSTOM:{code.customCode.decode()}" if name == "CUSTOM" else name
 
 
@@ -131,8 +129,13 @@ def set_version(model: Any, name: str, version: int) -> None:
     """Asks for runtimes that know an operator in this version, if the model has the operator."""
     number = getattr(_schema().BuiltinOperator, name)
     for code in model.operatorCodes:
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == number:
+        if _number(code) == number:
             code.version = max(code.version, version)
+
+
+def _number(code: Any) -> int:
+    """Old readers' field holds numbers up to 127 only; the newer one is 0 in old files."""
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
 @functools.cache
@@ -143,7 +146,7 @@ def _operator_names() -> dict[int, str]:
 
 def _operator_code(model: Any, number: int) -> int:
     for index, code in enumerate(model.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == number:
+        if _number(code) == number:
             return index
     code = _schema().OperatorCodeT()
     code.builtinCode, code.deprecatedBuiltinCode = number, min(number, 127)

@@ -8,12 +8,11 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from keras_contextnet.export.signatures import SIGNATURES, state_size
+from keras_contextnet.litert.model_file import TOKENS
 
 if TYPE_CHECKING:
     from keras_contextnet.models import ContextNet
     from keras_contextnet.text import Tokenizer
-
-TOKENS, METADATA = "tokens.txt", "metadata.json"
 
 
 def tokens_text(tokenizer: Tokenizer) -> str:

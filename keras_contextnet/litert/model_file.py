@@ -11,6 +11,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+FILE_IDENTIFIER = b"TFL3"  # of TFLite's flatbuffers
+METADATA, TOKENS = "metadata.json", "tokens.txt"  # in the zip archive behind the flatbuffer
+
 # What zipfile raises for archives with wrong bytes in them.
 ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -65,9 +68,9 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            files = {name: archive.read(name) for name in names if name in FILES}
-        metadata = json.loads(files["metadata.json"])
-        tokens = files["tokens.txt"].decode("utf-8") if "tokens.txt" in files else None
+            files = {name: archive.read(name) for name in names if name in (METADATA, TOKENS)}
+        metadata = json.loads(files[METADATA])
+        tokens = files[TOKENS].decode("utf-8") if TOKENS in files else None
     except ZIP_ERRORS as error:
         raise LiteRTFileError(
             "Expected a whole .tflite file that ContextNet.export wrote, which ends with a zip "
@@ -80,7 +83,6 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {**metadata, "tokens": None if tokens is None else tokens.split("\n")[:-1]}
 
 
-FILES = ("metadata.json", "tokens.txt")
 # What a program needs to run the graph, and the type of each.
 FIELDS = {
     "sample_rate": int,
@@ -99,7 +101,7 @@ def _check_front(path: Path) -> None:
         raise LiteRTFileError(f"Expected a .tflite file. Received: {path}, {what}.")
     with open(path, "rb") as file:
         front = file.read(8)
-    if front[4:] != b"TFL3":
+    if front[4:] != FILE_IDENTIFIER:
         what = "which is empty (0 bytes)" if not front else f"which begins with {front!r}"
         raise LiteRTFileError(
             "Expected a .tflite file, which has the bytes b'TFL3' after its first four. "
@@ -134,5 +136,5 @@ def _check_graph(path: Path, metadata: dict[str, Any]) -> None:
 
 
 def _reason(error: Exception) -> str:
-    missing = isinstance(error, KeyError) and error.args == ("metadata.json",)
+    missing = isinstance(error, KeyError) and error.args == (METADATA,)
     return "it has no metadata.json" if missing else f"{type(error).__name__}: {error}"
