@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_contextnet.export.layer_names import pattern_of
-from keras_contextnet.export.litert_model import read_model, write_model
+from keras_contextnet.export.litert_model import name_tensors_apart, read_model, write_model
 
 # Means, and what they are divided by, stay in float: they add up thousands of frames.
 INTEGER_OPERATORS = (
@@ -50,6 +50,7 @@ def quantize_encoder(
         ),
         compute_precision=qtyping.ComputePrecision.INTEGER,
     )
+    name_tensors_apart(model)  # as ai-edge-quantizer has them; TensorFlow 2.16 repeats names
     recipe = quantizer.Quantizer(write_model(model))
     for name in INTEGER_OPERATORS:
         recipe.update_quantization_recipe(

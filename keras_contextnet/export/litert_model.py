@@ -80,6 +80,18 @@ def new_buffer(model: Any, data: np.ndarray) -> int:
     return len(model.buffers) - 1
 
 
+def name_tensors_apart(model: Any) -> None:
+    """Numbers the tensors whose names an earlier one of the model has: arg0, arg0_1, arg0_2."""
+    taken: set[bytes] = set()
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            name, number = bytes(tensor.name), 0
+            while tensor.name in taken:
+                number += 1
+                tensor.name = b"%s_%d" % (name, number)
+            taken.add(bytes(tensor.name))
+
+
 def constant(model: Any, tensor: Any) -> np.ndarray | None:
     """Returns the values of a constant float32 tensor, or None for another one."""
     data = model.buffers[tensor.buffer].data

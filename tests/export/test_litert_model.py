@@ -4,6 +4,7 @@ import pytest
 from keras_contextnet.export.litert_model import (
     constant,
     make_default,
+    name_tensors_apart,
     new_buffer,
     new_operator,
     new_tensor,
@@ -159,3 +160,15 @@ def test_constants_are_those_of_float32(converted):
     assert rank(tensor) == 2
     tensor.type += 2
     assert constant(converted, tensor) is None
+
+
+def test_tensors_of_equal_names_are_numbered(run, converted):
+    model = read_model(write_model(converted))
+    for graph in model.subgraphs:
+        for tensor, name in zip(graph.tensors, (b"x", b"x", b"x_1"), strict=False):
+            tensor.name = name
+    name_tensors_apart(model)
+    names = [bytes(tensor.name) for graph in model.subgraphs for tensor in graph.tensors]
+    assert names[:3] == [b"x", b"x_1", b"x_1_1"]
+    assert len(set(names)) == len(names)
+    assert_equal_outputs(run, write_model(converted), write_model(model))
