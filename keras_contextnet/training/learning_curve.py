@@ -22,7 +22,7 @@ class LearningCurve(keras.callbacks.Callback):
     Example:
 
     ```python
-    from keras_contextnet.learning_curve import LearningCurve
+    from keras_contextnet.training.learning_curve import LearningCurve
 
     callback = LearningCurve("curve.png")  # model.fit(..., callbacks=[callback])
     ```

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_contextnet.learning_curve import LearningCurve
+from keras_contextnet.training.learning_curve import LearningCurve
 
 if TYPE_CHECKING:
     from keras_contextnet.models import ContextNet

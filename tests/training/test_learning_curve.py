@@ -3,7 +3,7 @@ import sys
 import matplotlib.figure
 import pytest
 
-from keras_contextnet.learning_curve import LearningCurve
+from keras_contextnet.training.learning_curve import LearningCurve
 
 
 @pytest.fixture
