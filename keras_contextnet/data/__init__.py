@@ -1,5 +1,6 @@
 """Audio files, manifests and tf.data pipelines."""
 
+from keras_contextnet.data import augmentation
 from keras_contextnet.data.audio import AudioError, audio_duration, check_waveform, load_audio
 from keras_contextnet.data.examples import example_utterances
 from keras_contextnet.data.graph_audio import load_audio_tensor
@@ -12,6 +13,7 @@ __all__ = [
     "ManifestError",
     "Utterance",
     "audio_duration",
+    "augmentation",
     "check_waveform",
     "example_utterances",
     "load_audio",
