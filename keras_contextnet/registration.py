@@ -26,7 +26,7 @@ REGISTERED = {
         "SqueezeExcite1D",
         "Swish",
     ),
-    "losses": ("PrunedRNNTLoss", "RNNTLoss"),
+    "losses": ("CTCLoss", "PrunedRNNTLoss", "RNNTLoss"),
     "metrics": ("CharacterErrorRate", "WordErrorRate"),
     "models": ("ContextNet", "ContextNetEncoder", "Joiner", "Predictor", "SimpleJoiner"),
     "schedules": ("TransformerSchedule",),

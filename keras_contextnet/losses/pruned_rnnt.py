@@ -7,7 +7,8 @@ import keras
 from keras_contextnet.losses.joint import joint_rnnt_loss
 from keras_contextnet.losses.pruning import check_prune_range, pruning_bounds
 from keras_contextnet.losses.simple import check_scales, rnnt_loss_simple
-from keras_contextnet.losses.transducer_loss import TransducerLoss, check_keys, tokens_and_length
+from keras_contextnet.losses.token_loss import check_keys, tokens_and_length
+from keras_contextnet.losses.transducer_loss import TransducerLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")

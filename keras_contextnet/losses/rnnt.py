@@ -15,7 +15,8 @@ from keras_contextnet.losses.arguments import (
 from keras_contextnet.losses.joint import joint_rnnt_loss
 from keras_contextnet.losses.lattice import lattice_cost
 from keras_contextnet.losses.legal_labels import legal_labels
-from keras_contextnet.losses.transducer_loss import TransducerLoss, check_keys, tokens_and_length
+from keras_contextnet.losses.token_loss import check_keys, logits_and_length, tokens_and_length
+from keras_contextnet.losses.transducer_loss import TransducerLoss
 
 
 def rnnt_loss(
@@ -173,21 +174,9 @@ class RNNTLoss(TransducerLoss):
                 negligible=self.negligible,
                 **options,
             )
-        logits, output_length = _logits_and_length(y_pred)
+        logits, output_length = logits_and_length(y_pred)
         return rnnt_loss(target, logits, target_length, output_length, **options)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {**super().get_config(), "clamp": self.clamp, "negligible": self.negligible}
-
-
-def _logits_and_length(y_pred: Any) -> tuple[Any, Any]:
-    """Logits (batch, T, U + 1, vocabulary) and their frames (batch,)."""
-    if isinstance(y_pred, dict):
-        check_keys("y_pred", y_pred, ("logits", "frame_length"))
-        return y_pred["logits"], y_pred["frame_length"]
-    mask = getattr(y_pred, "_keras_mask", None)
-    logits = ops.convert_to_tensor(y_pred)
-    if mask is not None:
-        return logits, ops.sum(ops.cast(mask, "int32"), axis=-1)
-    return logits, ops.full(ops.shape(logits)[:1], ops.shape(logits)[1], dtype="int32")

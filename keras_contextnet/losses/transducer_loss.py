@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import keras
-from keras import ops
+from keras_contextnet.losses.token_loss import TokenLoss
 
 
-class TransducerLoss(keras.losses.Loss):
-    """A Keras loss of tokens and their lengths. Subclasses' `call` returns costs (batch,).
+class TransducerLoss(TokenLoss):
+    """A Keras loss of a transducer's lattice. Subclasses' `call` returns costs (batch,).
 
     Args:
         blank_id: Integer, the vocabulary index of the blank; -1 is the last.
@@ -25,48 +24,9 @@ class TransducerLoss(keras.losses.Loss):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.blank_id = blank_id
+        super().__init__(blank_id, reduction, name, dtype)
         self.fastemit_lambda = fastemit_lambda
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        # Keras's own casts both arguments to one float dtype, which would round tokens and copy
-        # the logits, and takes a mask for one of losses. So only the costs are given to it.
-        with keras.name_scope(self.name):
-            costs = self.call(y_true, y_pred)
-            reduce = _Reduction(reduction=self.reduction, dtype=self.dtype)
-            return reduce(costs, costs, sample_weight=sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {
-            **super().get_config(),
-            "blank_id": self.blank_id,
-            "fastemit_lambda": self.fastemit_lambda,
-            "dtype": self.dtype,
-        }
-
-
-class _Reduction(keras.losses.Loss):
-    """Keras's weighting and reduction of losses that are already there."""
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return y_pred
-
-
-def tokens_and_length(y_true: Any) -> tuple[Any, Any]:
-    """Tokens (batch, U) and their count (batch,)."""
-    if isinstance(y_true, dict):
-        check_keys("y_true", y_true, ("tokens", "token_length"))
-        return y_true["tokens"], y_true["token_length"]
-    tokens = ops.convert_to_tensor(y_true)
-    return tokens, ops.sum(ops.cast(tokens >= 0, "int32"), axis=-1)
-
-
-def check_keys(name: str, value: dict[str, Any], keys: tuple[str, ...]) -> None:
-    """Raises ValueError unless a dictionary has the keys."""
-    if not set(keys) <= set(value):
-        raise ValueError(
-            f"`{name}` as a dictionary has to have the keys {list(keys)}. "
-            f"Received: keys {list(value)}"
-        )
+        return {**super().get_config(), "fastemit_lambda": self.fastemit_lambda}
