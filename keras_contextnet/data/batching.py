@@ -11,6 +11,30 @@ BATCHES_PER_BUCKET = 8
 
 
 @dataclass(frozen=True)
+class BatchLimits:
+    """How much a batch may hold, padding included.
+
+    An utterance that alone is more than that is a batch of its own.
+
+    Args:
+        size: Utterances, where `seconds` is not given.
+        seconds: Seconds of audio: the longest utterance times their number.
+        tokens: Tokens: the longest transcript times the number of utterances.
+    """
+
+    size: int = 16
+    seconds: float | None = None
+    tokens: int | None = None
+
+    def batch_size(self, longest: float, most_tokens: int) -> int:
+        """Returns how many utterances fit that are at most so long, with at most so many tokens."""
+        size = self.size if self.seconds is None else int(self.seconds // longest)
+        if self.tokens is not None:
+            size = min(size, self.tokens // max(1, most_tokens))
+        return max(1, size)
+
+
+@dataclass(frozen=True)
 class Bucket:
     """Utterances of similar lengths.
 
@@ -24,27 +48,32 @@ class Bucket:
 
 
 def make_buckets(
-    durations: np.ndarray, batch_size: int, batch_seconds: float | None, by_length: bool
+    durations: np.ndarray, token_counts: np.ndarray, limits: BatchLimits, by_length: bool
 ) -> list[Bucket]:
     """Divides utterances into buckets from which batches are drawn.
 
     Args:
         durations: The lengths `(utterances,)` in seconds.
-        batch_size: Utterances per batch.
-        batch_seconds: Seconds per batch, padding included, in place of `batch_size`. An utterance
-            longer than that is a batch of its own.
+        token_counts: The lengths of the transcripts `(utterances,)` in tokens.
+        limits: How much a batch may hold.
         by_length: Whether buckets hold similar lengths, from the longest to the shortest. Otherwise
             there is one bucket, in the given order.
 
     Returns:
         A list of `Bucket`. All but the last hold whole batches.
     """
-    order = np.argsort(-durations, kind="stable") if by_length else np.arange(len(durations))
+    if not by_length:
+        everything = np.arange(len(durations))
+        return [Bucket(everything, limits.batch_size(durations.max(), token_counts.max()))]
+    order = np.argsort(-durations, kind="stable")
     buckets = []
     while len(order):
-        if batch_seconds is not None:
-            batch_size = max(1, int(batch_seconds // durations[order].max()))
-        taken = BATCHES_PER_BUCKET * batch_size if by_length else len(order)
+        # The first is the longest. Its fellows' transcripts are known once it is how many they are;
+        # fewer of them have no longer ones.
+        batch_size = limits.batch_size(durations[order[0]], 0)
+        fellows = order[: BATCHES_PER_BUCKET * batch_size]
+        batch_size = limits.batch_size(durations[order[0]], token_counts[fellows].max())
+        taken = BATCHES_PER_BUCKET * batch_size
         buckets.append(Bucket(order[:taken], batch_size))
         order = order[taken:]
     return buckets

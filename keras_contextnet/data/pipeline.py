@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_contextnet.data.audio import AudioError, audio_duration, load_audio
-from keras_contextnet.data.batching import epoch_batches, make_buckets
+from keras_contextnet.data.batch_loader import Augmentation, BatchLoader
+from keras_contextnet.data.epoch_plan import EpochPlan, check_positive
 from keras_contextnet.data.manifest import Utterance
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from keras_contextnet.text.tokenizer import Tokenizer
-
-logger = logging.getLogger(__name__)
 
 
 def make_dataset(
@@ -37,12 +33,19 @@ def make_dataset(
     repeat: bool = False,
     num_workers: int | None = None,
     on_error: str = "raise",
+    augment: Sequence[Augmentation] = (),
+    batch_tokens: int | None = None,
+    max_tokens_per_second: float | None = None,
+    start: tuple[int, int] = (0, 0),
 ) -> tf.data.Dataset:
     """Makes a `tf.data.Dataset` that `ContextNet.fit`, `evaluate` and `predict` take.
 
     Its elements are `(x, y)` with `x = {"audio": (batch, samples) float32, "audio_length": (batch,)
     int32}` and `y = {"tokens": (batch, U) int32, "token_length": (batch,) int32}`, both padded with
     zeros. It works under every Keras backend; TensorFlow is what reads ahead.
+
+    It is an `EpochPlan` and `dataset_from_plan` in one; take those two where you want to know what
+    is in a batch, or what was left out.
 
     Args:
         utterances: What to read, from `read_manifest` or `read_librispeech`.
@@ -53,7 +56,7 @@ def make_dataset(
             of its own.
         sample_rate: The rate of the audio, in Hz.
         shuffle: Whether every epoch has other batches in another order.
-        seed: The epochs' orders follow from it.
+        seed: The epochs' orders and what augmentation draws follow from it.
         bucket: Whether a batch has utterances of similar lengths, so that little is padded; without
             `shuffle` the longest come first. Defaults to `shuffle`: otherwise results stay in the
             order of `utterances`.
@@ -62,8 +65,14 @@ def make_dataset(
         drop_remainder: Whether to leave out a last batch that is not full.
         repeat: Whether to start again after an epoch, for ever.
         num_workers: Batches that are read at the same time. Defaults to what tf.data finds best.
-        on_error: `"raise"`, or `"skip"` to leave out an audio file that cannot be read, with a
-            warning. The number of batches is then not known in advance.
+        on_error: `"raise"`, or `"skip"` to leave out audio files that cannot be read, each named
+            once in the log. The number of batches is then not known in advance.
+        augment: What is done to each waveform, of `keras_contextnet.data.augmentation` or your own.
+        batch_tokens: Tokens per batch, padding included, besides: it bounds the lattice of a
+            transducer's loss. See `EpochPlan`.
+        max_tokens_per_second: Leave out utterances whose transcripts have more tokens than can be
+            said in their time. See `EpochPlan`.
+        start: The epoch and the batch at which to begin. See `dataset_from_plan`.
 
     Returns:
         A `tf.data.Dataset`.
@@ -85,119 +94,143 @@ def make_dataset(
         print(x["audio"].shape, y["tokens"].shape)
     ```
     """
-    import tensorflow as tf
-
-    _check_positive(
+    plan = EpochPlan(
+        utterances,
+        tokenizer,
         batch_size=batch_size,
         batch_seconds=batch_seconds,
-        sample_rate=sample_rate,
+        batch_tokens=batch_tokens,
+        shuffle=shuffle,
+        seed=seed,
+        bucket=bucket,
         max_duration=max_duration,
         max_tokens=max_tokens,
-        num_workers=num_workers,
+        max_tokens_per_second=max_tokens_per_second,
+        drop_remainder=drop_remainder,
+        on_error=on_error,
     )
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"Expected on_error to be 'raise' or 'skip'. Received: {on_error!r}.")
-    bucket = shuffle if bucket is None else bucket
+    return dataset_from_plan(plan, sample_rate, augment, start, repeat, num_workers)
 
-    utterances = list(utterances)
-    tokens = tokenizer.encode_batch(utterance.text for utterance in utterances)
-    # Headers are read only where a length matters and is not in the manifest.
-    needed = bucket or batch_seconds is not None or max_duration is not None
-    durations = np.array([_duration(u, on_error) if needed else 1.0 for u in utterances])
-    kept = [
-        i
-        for i in range(len(utterances))
-        if (max_duration is None or durations[i] <= max_duration)
-        and (max_tokens is None or len(tokens[i]) <= max_tokens)
-    ]
-    if not kept:
-        raise ValueError(
-            f"Expected at least one utterance. Received: {len(utterances)} utterances, none of "
-            f"which has at most max_duration={max_duration} s and max_tokens={max_tokens}."
-        )
-    if len(kept) < len(utterances):
-        logger.info(
-            "%d of %d utterances are too long", len(utterances) - len(kept), len(utterances)
-        )
-    utterances, tokens = [utterances[i] for i in kept], [tokens[i] for i in kept]
 
-    buckets = make_buckets(durations[kept], batch_size, batch_seconds, by_length=bucket)
-    count = len(epoch_batches(buckets, None, drop_remainder))
-    if not count:
-        raise ValueError(
-            f"Expected a full batch with drop_remainder. Received: {len(kept)} utterances and "
-            f"batch_size={batch_size}, batch_seconds={batch_seconds}."
-        )
-    epochs = itertools.count()
+def dataset_from_plan(
+    plan: EpochPlan,
+    sample_rate: int = 16000,
+    augment: Sequence[Augmentation] = (),
+    start: tuple[int, int] = (0, 0),
+    repeat: bool = False,
+    num_workers: int | None = None,
+) -> tf.data.Dataset:
+    """Makes a `tf.data.Dataset` that reads the batches of a plan.
 
-    def batches() -> Iterator[np.ndarray]:
-        generator = np.random.default_rng([seed, next(epochs)]) if shuffle else None
-        return iter(epoch_batches(buckets, generator, drop_remainder))
+    The waveform of an utterance is augmented by numbers that follow from the plan's seed, the epoch
+    and the utterance's id: another run, or one that goes on after an interruption, draws the same.
 
+    With `repeat`, every iterator begins at `start` and goes through the epochs for ever. Without
+    it, the first pass gives the rest of the epoch of `start`, and each later one the whole of the
+    next epoch. Keras's `fit` gives every epoch as many steps as the first pass has: to go on amid
+    an epoch take `repeat=True` and `fit(steps_per_epoch=len(plan))`.
+
+    Args:
+        plan: An `EpochPlan`.
+        sample_rate: The rate of the audio, in Hz.
+        augment: What is done to each waveform after it is read, in this order: callables of
+            `(waveform, sample_rate, generator)`, such as `keras_contextnet.data.augmentation` has.
+        start: The epoch and the batch at which to begin, both from 0. Nothing before them is read.
+        repeat: Whether to go on for ever.
+        num_workers: Batches that are read at the same time. Defaults to what tf.data finds best.
+
+    Returns:
+        A `tf.data.Dataset` of the elements that `make_dataset` describes. Its cardinality is
+        unknown where its passes differ in length, or may.
+
+    Raises:
+        ValueError: If `start` is not in the plan, or an argument is out of range.
+        tf.errors.InvalidArgumentError: While iterating, if an audio file cannot be read and the
+            plan does not skip it. The message names the file.
+
+    Example:
+
+    ```python
+    from keras_contextnet.data import EpochPlan, dataset_from_plan, example_utterances
+    from keras_contextnet.text import english_tokenizer
+
+    plan = EpochPlan(example_utterances(), english_tokenizer(), batch_size=4, shuffle=True)
+    rest = dataset_from_plan(plan, start=(0, 2))
+    for batch, (x, y) in zip(plan.batches(0)[2:], rest):
+        print([utterance.id for utterance in batch], x["audio"].shape)
+    ```
+    """
+    import tensorflow as tf
+
+    check_positive(sample_rate=sample_rate, num_workers=num_workers)
+    _check_start(start, len(plan))
     dataset = tf.data.Dataset.from_generator(
-        batches, output_signature=tf.TensorSpec((None,), tf.int64)
+        _endless_positions(plan, start) if repeat else _passes(plan, start),
+        output_signature=(tf.TensorSpec((2,), tf.int64), tf.TensorSpec((None,), tf.int64)),
     )
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
+    if repeat:
+        dataset = dataset.apply(
+            tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        )
+    elif start[1] == 0:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(plan)))
     dataset = dataset.map(
-        _batch_in_graph(_batch_loader(utterances, tokens, sample_rate, on_error)),
+        _batch_in_graph(BatchLoader(plan, sample_rate, augment)),
         num_parallel_calls=num_workers or tf.data.AUTOTUNE,
     )
-    if on_error == "skip":
+    if plan.on_error == "skip":
         dataset = dataset.filter(lambda x, y: tf.size(x["audio_length"]) > 0)
-    if repeat:
-        dataset = dataset.repeat()
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _check_positive(**arguments: float | None) -> None:
-    for name, value in arguments.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"Expected {name} to be positive. Received: {name}={value!r}.")
+def _check_start(start: tuple[int, int], batches: int) -> None:
+    epoch, batch = start
+    if epoch < 0 or not 0 <= batch < batches:
+        raise ValueError(
+            "Expected start to be an epoch from 0 on and one of its batches, from 0 to "
+            f"{batches - 1}. Received: start={start!r}. After the last batch, give the next epoch "
+            "and 0."
+        )
 
 
-def _duration(utterance: Utterance, on_error: str) -> float:
-    if utterance.duration is not None:
-        return utterance.duration
-    try:
-        return audio_duration(utterance.audio)
-    except AudioError:
-        if on_error == "raise":
-            raise
-        return 1e-3  # left out, with a warning, when it is read
+Place = tuple[tuple[int, int], np.ndarray]
 
 
-def _batch_loader(
-    utterances: list[Utterance], tokens: list[list[int]], sample_rate: int, on_error: str
-) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
-    def load(indices: np.ndarray) -> tuple[np.ndarray, ...]:
-        waveforms, labels = [], []
-        for i in indices:
-            try:
-                waveforms.append(load_audio(utterances[i].audio, sample_rate))
-                labels.append(tokens[i])
-            except AudioError as error:
-                if on_error == "raise":
-                    raise
-                warnings.warn(f"Left out {utterances[i].id}. {error}", stacklevel=2)
-        return *_pad(waveforms, np.float32), *_pad(labels, np.int32)
-
-    return load
+def _rest_of_epoch(plan: EpochPlan, epoch: int, first: int) -> Iterator[Place]:
+    for number, indices in enumerate(plan.batch_indices(epoch)[first:], start=first):
+        yield (epoch, number), indices
 
 
-def _pad(rows: Sequence[Sequence[float]], dtype: type) -> tuple[np.ndarray, np.ndarray]:
-    lengths = np.array([len(row) for row in rows], np.int32)
-    padded = np.zeros((len(rows), lengths.max(initial=0)), dtype)
-    for i, row in enumerate(rows):
-        padded[i, : len(row)] = row
-    return padded, lengths
+def _passes(plan: EpochPlan, start: tuple[int, int]) -> Callable[[], Iterator[Place]]:
+    epochs = itertools.count(start[0])
+
+    def next_pass() -> Iterator[Place]:
+        epoch = next(epochs)
+        return _rest_of_epoch(plan, epoch, start[1] if epoch == start[0] else 0)
+
+    return next_pass
 
 
-def _batch_in_graph(load: Callable[[np.ndarray], tuple[np.ndarray, ...]]) -> Callable:
+def _endless_positions(plan: EpochPlan, start: tuple[int, int]) -> Callable[[], Iterator[Place]]:
+    def positions() -> Iterator[Place]:
+        yield from _rest_of_epoch(plan, *start)
+        for epoch in itertools.count(start[0] + 1):
+            yield from _rest_of_epoch(plan, epoch, 0)
+
+    return positions
+
+
+def _batch_in_graph(load: BatchLoader) -> Callable:
     import tensorflow as tf
 
-    def batch(indices: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    def load_array(place: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        return load(int(place[0]), int(place[1]), indices)
+
+    def batch(
+        place: tf.Tensor, indices: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         audio, audio_length, tokens, token_length = tf.numpy_function(
-            load, [indices], (tf.float32, tf.int32, tf.int32, tf.int32)
+            load_array, [place, indices], (tf.float32, tf.int32, tf.int32, tf.int32)
         )
         # numpy_function forgets the ranks.
         x = {

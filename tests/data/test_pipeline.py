@@ -1,6 +1,9 @@
+import itertools
 import os
+import re
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +12,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_contextnet.data import AudioError, Utterance, load_audio, make_dataset, read_manifest
+from keras_contextnet.data import (
+    AudioError,
+    EpochPlan,
+    Utterance,
+    dataset_from_plan,
+    load_audio,
+    make_dataset,
+    read_manifest,
+)
+from keras_contextnet.data.augmentation import RandomGain, Reverberate, SpeedPerturbation
 from keras_contextnet.text import CharacterTokenizer, english_tokenizer
 
 tf = pytest.importorskip("tensorflow")
@@ -106,7 +118,9 @@ def test_filters(utterances, tokenizer):
     kept = flat(transcripts(make_dataset(utterances, tokenizer, max_tokens=12), tokenizer))
     assert kept == [u.text for u in utterances if len(tokenizer.encode(u.text)) <= 12]
     assert 0 < len(kept) < 10
-    with pytest.raises(ValueError, match="10 utterances, none of which has at most max_duration=1"):
+    with pytest.raises(
+        ValueError, match="10 utterances, none of which can be read and has at most max_duration=1"
+    ):
         make_dataset(utterances, tokenizer, max_duration=1)
 
 
@@ -152,17 +166,47 @@ def test_an_unreadable_file_is_named(with_bad_file, tokenizer, num_workers):
         make_dataset(unknown, tokenizer, shuffle=True)
 
 
-def test_unreadable_files_can_be_skipped(with_bad_file, tokenizer):
+def test_unreadable_files_can_be_skipped(with_bad_file, tokenizer, caplog):
     for batch_size in (1, 2):
         dataset = make_dataset(with_bad_file, tokenizer, batch_size=batch_size, on_error="skip")
-        with pytest.warns(UserWarning, match=r"Left out bad\. .*broken\.wav"):
+        caplog.clear()
+        for _ in range(2):
             kept = transcripts(dataset, tokenizer)
-        assert flat(kept) == [u.text for u in with_bad_file[:3]]
-        assert all(kept)
+            assert flat(kept) == [u.text for u in with_bad_file[:3]]
+            assert all(kept)
+        # Named once, not once an epoch.
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.name.startswith("keras_contextnet.")
+        assert re.match(r"Left out bad\. .*broken\.wav", record.getMessage())
     unknown = [replace(u, duration=None) for u in with_bad_file]
     dataset = make_dataset(unknown, tokenizer, shuffle=True, on_error="skip")
-    with pytest.warns(UserWarning, match="Left out bad"):
-        assert len(transcripts(dataset, tokenizer)[0]) == 3
+    assert len(transcripts(dataset, tokenizer)[0]) == 3
+
+
+def test_skipped_utterances_and_dropped_batches_are_in_the_plan(with_bad_file, tokenizer, tmp_path):
+    samples = {"nan": [0.1, np.nan], "infinite": [np.inf, 0.1], "empty": []}
+    for name, waveform in samples.items():
+        soundfile.write(tmp_path / f"{name}.wav", waveform, 16000, subtype="FLOAT")
+    bad = [Utterance(name, tmp_path / f"{name}.wav", "words", duration=1.0) for name in samples]
+    good = with_bad_file[:3]
+    plan = EpochPlan([*bad, with_bad_file[3], *good], tokenizer, batch_size=2, on_error="skip")
+    read = transcripts(dataset_from_plan(plan), tokenizer)
+    assert flat(read) == [u.text for u in good]
+    assert {utterance.id for utterance, _ in plan.skipped} == {*samples, "bad"}
+    assert plan.dropped_batches == {(0, 0), (0, 1)}
+    assert len(plan) == 4
+    # The first step's batch was the third of the plan.
+    assert plan.position_after(steps=1) == (0, 3)
+    assert transcripts(dataset_from_plan(plan, start=(0, 3)), tokenizer) == read[1:]
+
+
+def test_nothing_can_be_read(with_bad_file, tokenizer):
+    dataset = make_dataset(with_bad_file[3:], tokenizer, on_error="skip", repeat=True)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"AudioError.*1, all of which.*broken"
+    ):
+        next(iter(dataset))
 
 
 @pytest.mark.parametrize(
@@ -172,6 +216,8 @@ def test_unreadable_files_can_be_skipped(with_bad_file, tokenizer):
         ({"batch_seconds": -1.0}, "Received: batch_seconds=-1.0"),
         ({"num_workers": 0}, "Received: num_workers=0"),
         ({"on_error": "ignore"}, "'raise' or 'skip'. Received: 'ignore'"),
+        ({"start": (0, 1)}, r"one of its batches, from 0 to 0. Received: start=\(0, 1\)"),
+        ({"start": (-1, 0)}, "Expected start to be an epoch from 0 on"),
         ({"batch_size": 11, "drop_remainder": True}, "full batch with drop_remainder"),
     ],
 )
@@ -188,6 +234,98 @@ def test_no_utterances(tokenizer):
 def test_unknown_characters_are_found_before_training(utterances):
     with pytest.raises(ValueError, match="not in the alphabet"):
         make_dataset(utterances, CharacterTokenizer("abc"))
+
+
+def batches_of(dataset, count=None):
+    """Everything in some batches, as bytes to compare."""
+    return [
+        [x["audio"].numpy().tobytes(), y["tokens"].numpy().tobytes()]
+        for x, y in (dataset if count is None else dataset.take(count))
+    ]
+
+
+@pytest.fixture
+def plan(utterances, tokenizer):
+    return EpochPlan(utterances, tokenizer, batch_size=3, shuffle=True, seed=5)
+
+
+@pytest.fixture
+def augment():
+    return [SpeedPerturbation(), Reverberate(probability=0.5)]
+
+
+def test_augmentation_follows_from_seed_epoch_and_utterance(utterances, tokenizer, augment):
+    def epochs(utterances, seed=0, augment=augment, batch_size=1):
+        dataset = make_dataset(utterances, tokenizer, batch_size, seed=seed, augment=augment)
+        return [batches_of(dataset) for _ in range(2)]
+
+    first, second = epochs(utterances)
+    assert [first, second] == epochs(utterances)
+    assert all(one != other for one, other in zip(first, second, strict=True))
+    assert epochs(utterances, seed=1)[0] != first
+    assert epochs(utterances, augment=())[0] != first
+    # Whatever else is in the data set.
+    assert epochs(utterances[4:7]) == [first[4:7], second[4:7]]
+
+
+def test_augmentation_is_applied_in_order_and_checked(utterances, tokenizer):
+    seen = []
+
+    def double(waveform, sample_rate, generator):
+        seen.append((sample_rate, generator.random()))
+        return 2 * waveform
+
+    def first_half(waveform, sample_rate, generator):
+        seen.append((sample_rate, generator.random()))
+        return waveform[: len(waveform) // 2]
+
+    dataset = make_dataset(
+        utterances[:1], tokenizer, augment=[double, first_half], sample_rate=8000
+    )
+    x, _ = next(iter(dataset))
+    whole = load_audio(utterances[0].audio, 8000)
+    np.testing.assert_array_equal(x["audio"][0], 2 * whole[: len(whole) // 2])
+    assert x["audio_length"].numpy().tolist() == [len(whole) // 2]
+    assert [rate for rate, _ in seen] == [8000, 8000]
+    assert seen[0][1] != seen[1][1]
+    dataset = make_dataset(utterances[:1], tokenizer, augment=[lambda w, *_: w * np.nan])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="augment to return finite samples"):
+        next(iter(dataset))
+
+
+def test_going_on_gives_what_the_unbroken_run_had(plan, augment):
+    assert len(plan) == 4
+    dataset = dataset_from_plan(plan, augment=augment)
+    epochs = [batches_of(dataset) for _ in range(4)]
+    unbroken = list(itertools.chain(*epochs))
+    assert len({tuple(batch) for batch in unbroken}) == 16
+    for start in ((0, 0), (1, 0), (1, 1), (2, 3)):
+        resumed = dataset_from_plan(plan, augment=augment, start=start)
+        passes = [batches_of(resumed) for _ in range(start[0], 4)]
+        assert passes == [epochs[start[0]][start[1] :], *epochs[start[0] + 1 :]]
+        endless = dataset_from_plan(plan, augment=augment, start=start, repeat=True)
+        for _ in range(2):  # Each iterator begins there.
+            first = 4 * start[0] + start[1]
+            assert batches_of(endless, 5) == unbroken[first : first + 5]
+
+
+def test_cardinality_of_passes(plan):
+    assert dataset_from_plan(plan, start=(3, 0)).cardinality() == 4
+    assert dataset_from_plan(plan, start=(3, 1)).cardinality() == tf.data.UNKNOWN_CARDINALITY
+
+
+def test_the_audio_before_the_start_is_not_read(plan, monkeypatch):
+    from keras_contextnet.data import batch_loader
+
+    read = []
+
+    def load(path, sample_rate):
+        read.append(path)
+        return np.ones(8, "float32")
+
+    monkeypatch.setattr(batch_loader, "load_audio", load)
+    list(dataset_from_plan(plan, start=(2, 3)))
+    assert read == [utterance.audio for utterance in plan.batches(2)[3]]
 
 
 class Loudness(keras.Model):
@@ -213,6 +351,55 @@ def test_keras_trains_on_it(utterances, tokenizer):
     assert model.predict(dataset, verbose=0).shape == (10, 1)
 
 
+class EndFirstEpoch(keras.callbacks.Callback):
+    """Ends the first epoch after so many steps, and the training not with it."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps_left = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps_left -= 1
+        if self.steps_left == 0:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.steps_left == 0:
+            self.model.stop_training = False
+            self.steps_left = -1
+
+
+def test_keras_goes_on_amid_an_epoch(plan):
+    """What `fit` takes so that its epochs are those of the data and no step is lost."""
+    augment = [RandomGain(decibels=(0, 40))]
+    start = (1, 2)
+    model = Loudness()
+    model.compile(keras.optimizers.SGD(0.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Keras warns where data run out.
+        history = model.fit(
+            dataset_from_plan(plan, augment=augment, start=start, repeat=True),
+            steps_per_epoch=len(plan),
+            initial_epoch=start[0],
+            epochs=4,
+            verbose=0,
+            shuffle=False,
+            callbacks=[EndFirstEpoch(len(plan) - start[1])],
+        ).history
+    passes = dataset_from_plan(plan, augment=augment, start=start)
+    assert history["loss"] == pytest.approx([mean_loss(model, passes) for _ in range(3)], rel=1e-4)
+
+
+def mean_loss(model, batches):
+    scale, offset = (float(np.squeeze(weight)) for weight in model.get_weights())
+    errors = [
+        (scale * np.abs(audio).mean() + offset - count) ** 2
+        for x, y in batches
+        for audio, count in zip(x["audio"].numpy(), y["token_length"].numpy(), strict=True)
+    ]
+    return np.mean(errors)
+
+
 def test_another_backend_trains_and_imports_are_lazy():
     pytest.importorskip("jax")
     code = (
@@ -220,10 +407,10 @@ def test_another_backend_trains_and_imports_are_lazy():
         "heavy = {'soundfile', 'soxr', 'sentencepiece', 'tensorflow_text', 'tensorflow_io'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
         "import pytest\n"
-        f"pytest.main(['-p', 'no:cacheprovider', {__file__!r}, '-k', 'keras_trains'])"
+        f"pytest.main(['-p', 'no:cacheprovider', {__file__!r}, '-k', 'test_keras'])"
     )
     env = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
-    assert "1 passed" in result.stdout, result.stdout + result.stderr
+    assert "2 passed" in result.stdout, result.stdout + result.stderr
