@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_contextnet.layers.masked_batch_norm import MaskedBatchNormalization
 from keras_contextnet.layers.masking import (
@@ -14,6 +13,7 @@ from keras_contextnet.layers.masking import (
     stride_mask,
     zero_padding,
 )
+from keras_contextnet.layers.pointwise_product import pointwise_product
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -77,7 +77,7 @@ class PointwiseConvNorm(keras.layers.Layer):
     def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
         mask = stride_mask(mask, self.strides)
         x = zero_padding(inputs[:, :: self.strides], mask)  # (batch, ceil(time / strides), in)
-        x = ops.einsum("btc,cf->btf", x, self.kernel)  # (batch, ceil(time / strides), filters)
+        x = pointwise_product(x, self.kernel, training)  # (batch, ceil(time / strides), filters)
         return self.batch_norm(x, mask=mask, training=training)
 
     def compute_mask(self, inputs: Any, mask: Any | None = None) -> Any | None:

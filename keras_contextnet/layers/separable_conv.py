@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_contextnet.layers.depthwise_conv import depthwise_conv
 from keras_contextnet.layers.masked_batch_norm import MaskedBatchNormalization
@@ -15,6 +14,7 @@ from keras_contextnet.layers.masking import (
     stride_mask,
     zero_padding,
 )
+from keras_contextnet.layers.pointwise_product import pointwise_product
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -145,7 +145,8 @@ class SeparableConvBlock(keras.layers.Layer):
         before = self.kernel_size - 1 if self.padding == "causal" else (self.kernel_size - 1) // 2
         x = zero_padding(inputs, mask)
         x = depthwise_conv(x, self.depthwise_kernel, self.strides, before)
-        x = ops.einsum("btc,cf->btf", x, self.pointwise_kernel)  # (batch, ceil(time / s), filters)
+        # (batch, ceil(time / strides), filters)
+        x = pointwise_product(x, self.pointwise_kernel, training)
         if self.batch_norm is None:
             return self.activation(x + self.bias)
         return self.batch_norm(x, mask=stride_mask(mask, self.strides), training=training)
