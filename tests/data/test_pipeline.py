@@ -296,12 +296,12 @@ def test_augmentation_is_applied_in_order_and_checked(utterances, tokenizer):
 def test_going_on_gives_what_the_unbroken_run_had(plan, augment):
     assert len(plan) == 4
     dataset = dataset_from_plan(plan, augment=augment)
-    epochs = [batches_of(dataset) for _ in range(4)]
+    epochs = [batches_of(dataset) for _ in range(3)]
     unbroken = list(itertools.chain(*epochs))
-    assert len({tuple(batch) for batch in unbroken}) == 16
-    for start in ((0, 0), (1, 0), (1, 1), (2, 3)):
+    assert len({tuple(batch) for batch in unbroken}) == 12
+    for start in ((0, 0), (1, 0), (0, 3)):
         resumed = dataset_from_plan(plan, augment=augment, start=start)
-        passes = [batches_of(resumed) for _ in range(start[0], 4)]
+        passes = [batches_of(resumed) for _ in range(start[0], 3)]
         assert passes == [epochs[start[0]][start[1] :], *epochs[start[0] + 1 :]]
         endless = dataset_from_plan(plan, augment=augment, start=start, repeat=True)
         for _ in range(2):  # Each iterator begins there.

@@ -29,7 +29,8 @@ class AddNoise:
 
     Raises:
         ValueError: If there are no recordings, or an argument is out of range.
-        AudioError: When called, if a recording cannot be read. The message names it.
+        AudioError: If a recording cannot be read: where its header cannot, at once, else when called.
+            The message names it.
 
     Example:
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_contextnet.data.audio import load_audio
+from keras_contextnet.data.audio import audio_duration, load_audio
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
@@ -31,6 +31,9 @@ class Recordings:
                 f"Expected cache_seconds to be at least 0. Received: {cache_seconds!r}."
             )
         self.files = _find(files)
+        # A header says early what a run would else end with, hours later.
+        for file in self.files:
+            audio_duration(file)
         self.cache_seconds = cache_seconds
         self._decoded: OrderedDict[tuple[Path, int], np.ndarray] = OrderedDict()
         self._seconds = 0.0

@@ -127,6 +127,9 @@ def test_probability(folder):
 def test_a_bad_recording_is_named(tmp_path):
     (tmp_path / "broken.wav").write_text("not audio")
     with pytest.raises(AudioError, match=r"broken\.wav"):
+        AddNoise(tmp_path)
+    write(tmp_path / "broken.wav", [])
+    with pytest.raises(AudioError, match=r"broken\.wav, which has none"):
         AddNoise(tmp_path)(noise(10), 16000, np.random.default_rng(0))
 
 
