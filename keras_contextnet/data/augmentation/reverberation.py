@@ -35,8 +35,8 @@ class Reverberate:
 
     Raises:
         ValueError: If there are no recordings in the folder, or an argument is out of range.
-        AudioError: If a recording cannot be read: where its header cannot, at once, else when called.
-            The message names it.
+        AudioError: If a recording's header cannot be read, or, when called, the rest of it. The
+            message names it.
 
     Example:
 
