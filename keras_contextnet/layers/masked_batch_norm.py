@@ -17,7 +17,8 @@ class MaskedBatchNormalization(keras.layers.Layer):
     """Batch normalisation over the real frames of a padded batch, and an activation.
 
     The statistics are taken in float32 over every frame inside the mask, so that padding moves
-    neither the batch's normalisation nor the moving averages. Frames outside the mask are
+    neither the batch's normalisation nor the moving averages. Those keep their values in channels
+    whose statistics are not finite. Frames outside the mask are
     transformed like the others, but carry no gradient; whoever reads them next masks them.
 
     Args:
@@ -84,8 +85,11 @@ class MaskedBatchNormalization(keras.layers.Layer):
         gamma, beta = self.gamma + 0.0, self.beta + 0.0
         if training and self.trainable:
             mean, variance, count = _moments(ops.stop_gradient(x), mask)
-            self._update_moving(self.moving_mean, mean)
-            self._update_moving(self.moving_variance, variance)
+            # One recording with NaN must not be in the averages for ever. Where the mean is not
+            # finite the variance is not either.
+            finite = ops.isfinite(variance)  # (channels,)
+            self._update_moving(self.moving_mean, mean, finite)
+            self._update_moving(self.moving_variance, variance, finite)
             weights = ops.ones((1, 1, 1)) if mask is None else _as_weights(mask)
             deviation = ops.sqrt(variance + self.epsilon)
             statistics = (mean, deviation, weights, count)
@@ -100,8 +104,9 @@ class MaskedBatchNormalization(keras.layers.Layer):
             x = self.activation(x * scale + (beta - self.moving_mean * scale))
         return ops.cast(x, self.compute_dtype)
 
-    def _update_moving(self, moving: Any, batch: Any) -> None:
-        moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+    def _update_moving(self, moving: Any, batch: Any, finite: Any) -> None:
+        updated = moving * self.momentum + batch * (1.0 - self.momentum)
+        moving.assign(ops.where(finite, updated, moving))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

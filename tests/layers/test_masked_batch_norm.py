@@ -153,3 +153,23 @@ def test_errors_name_the_argument(momentum):
     message = rf"Expected `momentum` in \[0, 1\)\. Received: momentum={momentum}"
     with pytest.raises(ValueError, match=message):
         MaskedBatchNormalization(momentum=momentum)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, 3e38])
+def test_moving_averages_take_nothing_that_is_not_finite(poison, batch, randomize, call):
+    """A broken recording spoils one batch, not the model; sound channels go on learning."""
+    x, mask = batch
+    layer, sound = build(x.shape, randomize), MaskedBatchNormalization()
+    sound.build(x.shape)
+    sound.set_weights(layer.get_weights())
+    before = layer.get_weights()
+    call(sound, x, mask=mask, training=True)
+    x[0, 2:4, 1] = poison
+    call(layer, x, mask=mask, training=True)
+    others = [0, 2, 3]
+    for kept, updated, expected in zip(
+        before[2:], layer.get_weights()[2:], sound.get_weights()[2:], strict=True
+    ):
+        assert updated[1] == kept[1]
+        np.testing.assert_array_equal(updated[others], expected[others])
+        assert (updated[others] != kept[others]).all()
