@@ -12,7 +12,9 @@ from keras_contextnet.registration import register_once_keras_is_imported as _re
 __version__ = "0.1.0"
 
 __all__ = [
+    "CTCHead",
     "ContextNet",
+    "ContextNetCTC",
     "ContextNetEncoder",
     "Joiner",
     "Predictor",
@@ -29,7 +31,7 @@ __all__ = [
     "text",
 ]
 
-_MODELS = ("ContextNet", "ContextNetEncoder", "Joiner", "Predictor")
+_MODELS = ("CTCHead", "ContextNet", "ContextNetCTC", "ContextNetEncoder", "Joiner", "Predictor")
 
 
 def __getattr__(name):

@@ -9,14 +9,18 @@ from keras_contextnet import models as models
 from keras_contextnet import schedules as schedules
 from keras_contextnet import text as text
 from keras_contextnet.models import ContextNet as ContextNet
+from keras_contextnet.models import ContextNetCTC as ContextNetCTC
 from keras_contextnet.models import ContextNetEncoder as ContextNetEncoder
+from keras_contextnet.models import CTCHead as CTCHead
 from keras_contextnet.models import Joiner as Joiner
 from keras_contextnet.models import Predictor as Predictor
 
 __version__: str
 
 __all__ = [
+    "CTCHead",
     "ContextNet",
+    "ContextNetCTC",
     "ContextNetEncoder",
     "Joiner",
     "Predictor",

@@ -28,7 +28,15 @@ REGISTERED = {
     ),
     "losses": ("CTCLoss", "PrunedRNNTLoss", "RNNTLoss"),
     "metrics": ("CharacterErrorRate", "WordErrorRate"),
-    "models": ("ContextNet", "ContextNetEncoder", "Joiner", "Predictor", "SimpleJoiner"),
+    "models": (
+        "CTCHead",
+        "ContextNet",
+        "ContextNetCTC",
+        "ContextNetEncoder",
+        "Joiner",
+        "Predictor",
+        "SimpleJoiner",
+    ),
     "schedules": ("TransformerSchedule",),
     "text": ("AggregateTokenizer", "CharacterTokenizer", "SentencePieceTokenizer"),
 }

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
-from keras import ops
 
 from keras_contextnet.decoding.greedy import greedy_decode
-from keras_contextnet.layers import LogMelSpectrogram
-from keras_contextnet.layers.masking import length_from_mask, mask_from_length
-from keras_contextnet.losses import RNNTLoss
+from keras_contextnet.losses import CTCLoss, RNNTLoss
 from keras_contextnet.losses.transducer_loss import TransducerLoss
-from keras_contextnet.models.presets import PRESETS
+from keras_contextnet.models.joiner import Joiner
+from keras_contextnet.models.paper_presets import PRESETS
+from keras_contextnet.models.predictor import Predictor
+from keras_contextnet.models.speech_model import SpeechModel, check_tokenizer
 
 if TYPE_CHECKING:
     from keras_contextnet.decoding.align import Alignment
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
-class ContextNet(keras.Model):
+class ContextNet(SpeechModel):
     """The ContextNet transducer: speech in, token ids out.
 
     Inputs `x` are a dict of `audio` (batch, samples) and `audio_length` (batch,), in samples, or of
@@ -35,6 +36,13 @@ class ContextNet(keras.Model):
     token ids padded with -1: those of `y`, and the greedy transcript; they are computed in
     `evaluate` and validation, not in training steps.
 
+    With a `ctc_head` the loss, in training and in evaluation, is that of the transducer plus
+    `ctc_weight` times the CTC loss of the encoder's output, as with Keras's `loss_weights`: the
+    transducer's share stays what it is without a head. (NeMo's weight w, which takes 1 - w from the
+    transducer, is w / (1 - w) here.) An utterance whose tokens do not fit its frames has a CTC loss
+    of 0. Inference and exports have no use for the head. It may have learnt before, in a
+    `ContextNetCTC`.
+
     Args:
         encoder: `ContextNetEncoder`, or any Keras model or layer with its attributes.
         predictor: `Predictor`. Its blank is the model's.
@@ -46,6 +54,8 @@ class ContextNet(keras.Model):
         max_symbols_per_frame: int. Tokens that greedy decoding may emit in one encoder frame.
         l2: float. Weight of the squared norm of all trainable weights in the loss; the paper's
             is 1e-6.
+        ctc_head: optional `CTCHead`, for the CTC loss.
+        ctc_weight: float, 0 or more. Weight of the CTC loss.
         **kwargs: of `keras.Model`.
 
     Returns:
@@ -82,6 +92,14 @@ class ContextNet(keras.Model):
         name: preset.description for name, preset in PRESETS.items()
     }
 
+    parts: ClassVar[tuple[str, ...]] = (
+        *SpeechModel.parts,
+        "predictor",
+        "joiner",
+        "simple_joiner",
+        "ctc_head",
+    )
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -93,32 +111,33 @@ class ContextNet(keras.Model):
         simple_joiner: keras.layers.Layer | None = None,
         max_symbols_per_frame: int = 10,
         l2: float = 0.0,
+        ctc_head: keras.layers.Layer | None = None,
+        ctc_weight: float = 0.3,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if frontend is None:
-            frontend = LogMelSpectrogram(num_bands=encoder.num_features, name="frontend")
-        _check_sizes(encoder, predictor, joiner, simple_joiner, frontend, tokenizer)
-        self.frontend = frontend
-        self.augmenter = augmenter
-        self.encoder = encoder
+        super().__init__(encoder, frontend, augmenter, tokenizer, l2, **kwargs)
+        _check_vocabularies(joiner, predictor, simple_joiner, ctc_head)
+        check_tokenizer(tokenizer, joiner.vocabulary_size, "predictor and joiner")
+        if ctc_weight < 0:
+            raise ValueError(f"Expected `ctc_weight` to be 0 or more. Received: {ctc_weight}")
         self.predictor = predictor
         self.joiner = joiner
-        self.tokenizer = tokenizer
         self.simple_joiner = simple_joiner
+        self.ctc_head = ctc_head
         self.max_symbols_per_frame = max_symbols_per_frame
-        self.l2 = l2
+        self.ctc_weight = ctc_weight
         self._build_parts()
 
     def _build_parts(self) -> None:
         """Creates every weight now, so that a model can be saved before its first call."""
+        frames = (None, None, self.encoder.output_channels)
         if not self.predictor.built:
             self.predictor.build((None, None))
         for joiner in (self.joiner, self.simple_joiner):
             if joiner is not None and not joiner.built:
-                joiner.build(
-                    (None, None, self.encoder.output_channels), (None, None, self.predictor.units)
-                )
+                joiner.build(frames, (None, None, self.predictor.units))
+        if self.ctc_head is not None and not self.ctc_head.built:
+            self.ctc_head.build(frames)
         self.built = True
 
     @property
@@ -126,100 +145,22 @@ class ContextNet(keras.Model):
         """The token id that means "move on to the next frame"."""
         return self.predictor.blank_id
 
-    def call(self, inputs: Any, training: bool = False) -> dict[str, Any]:
-        encoder_output, frame_length = self.encode(inputs, training)
-        outputs = {"encoder_output": encoder_output, "frame_length": frame_length}
-        if not training:
-            decoded = greedy_decode(
-                encoder_output,
-                frame_length,
-                self.predictor,
-                self.joiner,
-                self.max_symbols_per_frame,
-            )
-            outputs.update(zip(("tokens", "token_length", "token_frame"), decoded, strict=True))
-        return outputs
-
-    def encode(self, inputs: Any, training: bool = False) -> tuple[Any, Any]:
-        """Returns the encoder's output (batch, T, channels) of model inputs, and its lengths."""
-        features, mask = self.extract_features(inputs)
-        if training and self.augmenter is not None:
-            features = self.augmenter(features, mask=mask, training=True)
-        encoder_output = self.encoder(features, mask=mask, training=training)
-        return encoder_output, self.encoder.output_length(length_from_mask(mask))
-
-    def extract_features(self, inputs: Any) -> tuple[Any, Any]:
-        """Returns the features (batch, frames, bands) of model inputs, and their mask."""
-        if not isinstance(inputs, dict):
-            inputs = {"audio" if len(inputs.shape) == 2 else "features": inputs}
-        kind = "audio" if "audio" in inputs else "features"
-        if kind not in inputs:
-            raise ValueError(
-                'Expected model inputs with a key "audio" or "features". '
-                f"Received: keys {sorted(inputs)}"
-            )
-        x = ops.convert_to_tensor(inputs[kind])
-        batch, size = ops.shape(x)[0], ops.shape(x)[1]
-        length = inputs.get(f"{kind}_length")
-        if length is None:
-            length = ops.broadcast_to(size, (batch,))
-        mask = mask_from_length(ops.reshape(length, (-1,)), size)
-        if kind == "features":
-            return x, mask
-        return self.frontend(x, mask=mask), self.frontend.compute_mask(x, mask)
+    def decode(self, outputs: dict[str, Any]) -> tuple[Any, Any, Any]:
+        """Returns the greedy transcript of the encoder's output: see `greedy_decode`."""
+        return greedy_decode(
+            outputs["encoder_output"],
+            outputs["frame_length"],
+            self.predictor,
+            self.joiner,
+            self.max_symbols_per_frame,
+        )
 
     def lattice(self, encoder_output: Any, tokens: Any, training: bool = False) -> Any:
         """Returns the logits (batch, T, U + 1, vocabulary) of `tokens` (batch, U)."""
         return self.joiner(encoder_output, self.predictor(tokens, training=training))
 
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        *,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        jit_compile: Any = "auto",
-        **kwargs: Any,
-    ) -> None:
-        """Configures training as any Keras model's `compile` does; `loss=None` is `RNNTLoss`.
-
-        Error rates align words on the host, which XLA cannot compile under TensorFlow: with
-        metrics, "auto" turns `jit_compile` off there.
-        """
-        on_host = keras.backend.backend() == "tensorflow" and bool(metrics or weighted_metrics)
-        super().compile(
-            optimizer=optimizer,
-            loss=loss,
-            metrics=metrics,
-            weighted_metrics=weighted_metrics,
-            jit_compile=False if jit_compile == "auto" and on_host else jit_compile,
-            **kwargs,
-        )
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
-
-    def make_train_function(self, force: bool = False) -> Any:
-        # Variables that appear in the first step have TensorFlow trace that step twice.
-        if not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
-        return super().make_train_function(force)
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        if not isinstance(y, dict) or not {"tokens", "token_length"} <= set(y):
-            raise ValueError(
-                'Expected targets `y` to be a dict of "tokens" (batch, U) and "token_length" '
-                f"(batch,). Received: {sorted(y) if isinstance(y, dict) else type(y).__name__}"
-            )
+    def token_loss(self, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Any:
+        """Returns the transducer's loss, and the CTC loss times its weight."""
         loss = self.loss if self.loss is not None else RNNTLoss(self.blank_id)
         predictor_output = self.predictor(y["tokens"], training=training)
         if isinstance(loss, TransducerLoss):
@@ -231,47 +172,16 @@ class ContextNet(keras.Model):
             }
         else:
             outputs = {"logits": self.joiner(y_pred["encoder_output"], predictor_output)}
-        total = loss(
-            {"tokens": y["tokens"], "token_length": ops.reshape(y["token_length"], (-1,))},
-            {**outputs, "frame_length": y_pred["frame_length"]},
-            _weight_of_utterances(sample_weight),
+        frame_length = y_pred["frame_length"]
+        total = loss(y, {**outputs, "frame_length": frame_length}, sample_weight)
+        if self.ctc_head is None or not self.ctc_weight:
+            return total
+        ctc_loss = CTCLoss(
+            self.ctc_head.blank_id, getattr(loss, "reduction", "sum_over_batch_size")
         )
-        for regularisation in self.losses:
-            total = total + regularisation
-        if self.l2:
-            squares = [ops.sum(ops.square(weight)) for weight in self.trainable_variables]
-            total = total + self.l2 * ops.sum(ops.stack(squares))
-        return total
-
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        if "tokens" not in y_pred:
-            return self._loss_result()
-        mask = mask_from_length(ops.reshape(y["token_length"], (-1,)), ops.shape(y["tokens"])[1])
-        tokens = ops.where(mask, ops.cast(y["tokens"], "int32"), -1)
-        return super().compute_metrics(
-            x, tokens, y_pred["tokens"], _weight_of_utterances(sample_weight)
-        )
-
-    def _loss_result(self) -> dict[str, Any]:
-        return {self._loss_tracker.name: self._loss_tracker.result()}
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        # Training steps compute the loss alone, so that before the first evaluation there are
-        # compiled metrics that have not been built.
-        if not all(getattr(metric, "built", True) for metric in self.metrics):
-            return self._loss_result()
-        return super().get_metrics_result()
-
-    def transcribe(self, audio: Any, **kwargs: Any) -> str | list[str]:
-        """Returns the text of an audio file or waveform, or the texts of a list of them.
-
-        See `keras_contextnet.decoding.transcribe.transcribe` for the arguments and errors.
-        """
-        from keras_contextnet.decoding.transcribe import transcribe
-
-        return transcribe(self, audio, **kwargs)
+        logits = self.ctc_head(y_pred["encoder_output"])  # (batch, T, vocabulary)
+        frames = {"logits": logits, "frame_length": frame_length}
+        return total + self.ctc_weight * ctc_loss(y, frames, sample_weight)
 
     def align(self, audio: Any, text: str, sample_rate: int = 16000) -> Alignment:
         """Returns when each piece of a text is said: see `keras_contextnet.decoding.align`."""
@@ -299,13 +209,15 @@ class ContextNet(keras.Model):
         return export_model(self, filepath, format, **kwargs)
 
     @classmethod
-    def from_preset(
-        cls, preset: str | Path, load_weights: bool | None = None, **overrides: Any
-    ) -> ContextNet:
-        """Loads a model: see `keras_contextnet.models.presets.load_preset`."""
-        from keras_contextnet.models.presets import load_preset
-
-        return load_preset(preset, load_weights, **overrides)
+    def makers(
+        cls, alpha: float, vocabulary_size: int, dtype: Any
+    ) -> dict[str, Callable[[], keras.layers.Layer]]:
+        """Returns what makes the predictor and joiner of a preset."""
+        joint = round(640 * alpha)
+        return {
+            "predictor": lambda: Predictor(vocabulary_size, dtype=dtype, name="predictor"),
+            "joiner": lambda: Joiner(vocabulary_size, joint, dtype=dtype, name="joiner"),
+        }
 
     @classmethod
     def from_nemo(
@@ -341,71 +253,24 @@ class ContextNet(keras.Model):
 
         return NemoCheckpoint(path).to_contextnet(legacy_features, dtype, **overrides)
 
-    def save_to_preset(self, folder: str | Path) -> None:
-        """Writes the model as a folder: see `keras_contextnet.models.presets.save_preset`."""
-        from keras_contextnet.models.presets import save_preset
-
-        save_preset(self, folder)
-
     def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "encoder": serialize(self.encoder),
-            "predictor": serialize(self.predictor),
-            "joiner": serialize(self.joiner),
-            "frontend": serialize(self.frontend),
-            "augmenter": serialize(self.augmenter),
-            "tokenizer": serialize(self.tokenizer),
-            "simple_joiner": serialize(self.simple_joiner),
             "max_symbols_per_frame": self.max_symbols_per_frame,
-            "l2": self.l2,
+            "ctc_weight": self.ctc_weight,
         }
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ContextNet:
-        parts = (
-            "encoder",
-            "predictor",
-            "joiner",
-            "frontend",
-            "augmenter",
-            "tokenizer",
-            "simple_joiner",
-        )
-        deserialize = keras.saving.deserialize_keras_object
-        built = {
-            part: deserialize(config[part], custom_objects=custom_objects)
-            for part in parts
-            if isinstance(config.get(part), dict)
-        }
-        return cls(**{**config, **built})
 
-
-def _weight_of_utterances(sample_weight: Any) -> Any:
-    """`fit` on arrays copies the weights (batch,) to every entry of the targets."""
-    return sample_weight["tokens"] if isinstance(sample_weight, dict) else sample_weight
-
-
-def _check_sizes(
-    encoder: Any, predictor: Any, joiner: Any, simple_joiner: Any, frontend: Any, tokenizer: Any
-) -> None:
-    for name, part in (("predictor", predictor), ("simple_joiner", simple_joiner)):
+def _check_vocabularies(joiner: Any, predictor: Any, simple_joiner: Any, ctc_head: Any) -> None:
+    others = {"predictor": predictor, "simple_joiner": simple_joiner, "ctc_head": ctc_head}
+    for name, part in others.items():
         if part is not None and part.vocabulary_size != joiner.vocabulary_size:
             raise ValueError(
                 f"Expected `{name}` and `joiner` to have the same vocabulary_size. Received: "
                 f"{part.vocabulary_size} and {joiner.vocabulary_size}"
             )
-    bands = getattr(frontend, "num_bands", encoder.num_features)
-    if bands != encoder.num_features:
+    if ctc_head is not None and ctc_head.blank_id != predictor.blank_id:
         raise ValueError(
-            f"Expected a `frontend` of {encoder.num_features} bands, the encoder's num_features. "
-            f"Received: num_bands={bands}"
-        )
-    if tokenizer is not None and tokenizer.vocabulary_size + 1 != joiner.vocabulary_size:
-        raise ValueError(
-            f"Expected a `tokenizer` of {joiner.vocabulary_size - 1} pieces: the model has "
-            f"{joiner.vocabulary_size} outputs, one of which is the blank. Received: a tokenizer "
-            f"of {tokenizer.vocabulary_size}. Build predictor and joiner with "
-            f"vocabulary_size={tokenizer.vocabulary_size + 1}."
+            "Expected `ctc_head` and `predictor` to have the same blank_id. Received: "
+            f"{ctc_head.blank_id} and {predictor.blank_id}"
         )

@@ -1,4 +1,4 @@
-"""The presets, and the folder a model is shared as.
+"""Loading a preset, and the folder a model is shared as.
 
 A preset folder is laid out as KerasHub's are:
 
@@ -11,7 +11,6 @@ A preset folder is laid out as KerasHub's are:
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import shutil
@@ -22,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_contextnet.atomic_write import new_folder
+from keras_contextnet.models.paper_presets import PRESETS, build_preset
 
 if TYPE_CHECKING:
-    from keras_contextnet.models.contextnet import ContextNet
+    from keras_contextnet.models.speech_model import SpeechModel
 
 HUB_SCHEME = "hf://"
 CONFIG, METADATA, WEIGHTS, TOKENIZER = (
@@ -36,24 +36,12 @@ CONFIG, METADATA, WEIGHTS, TOKENIZER = (
 TOKENIZER_ASSETS = Path("assets") / "tokenizer"
 
 
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """A configuration of the paper: a width factor and a line about it."""
-
-    alpha: float
-    description: str
-
-
-PRESETS = {
-    "small": Preset(0.5, "The paper's ContextNet-S: alpha 0.5, 10.9 M parameters, no weights."),
-    "medium": Preset(1.0, "The paper's ContextNet-M: alpha 1, 31.7 M parameters, no weights."),
-    "large": Preset(2.0, "The paper's ContextNet-L: alpha 2, 113.3 M parameters, no weights."),
-}
-
-
 def load_preset(
-    preset: str | Path, load_weights: bool | None = None, **overrides: Any
-) -> ContextNet:
+    preset: str | Path,
+    load_weights: bool | None = None,
+    model_class: type[SpeechModel] | None = None,
+    **overrides: Any,
+) -> SpeechModel:
     """Loads a model by the name of a preset, from a preset folder, or from the Hugging Face Hub.
 
     Args:
@@ -61,15 +49,17 @@ def load_preset(
             `"hf://user/model"`.
         load_weights: bool or None. True asks for weights and fails without them, False leaves the
             weights random, None loads them where there are any and says so where not.
-        **overrides: arguments of `ContextNet` in place of the preset's (`tokenizer`, `augmenter`,
+        model_class: `ContextNet`, which is what None stands for, or `ContextNetCTC`.
+        **overrides: arguments of the model in place of the preset's (`tokenizer`, `augmenter`,
             `l2`, ...), and `dtype`, a Keras dtype policy for all parts. A preset without weights
             takes the vocabulary of another `tokenizer`.
 
     Returns:
-        A `ContextNet`.
+        A `model_class`.
 
     Raises:
-        ValueError: for an unknown preset, a broken one, or `load_weights=True` without weights.
+        ValueError: for an unknown preset, a broken one, one of the other class, or
+            `load_weights=True` without weights.
         ImportError: for `hf://` without huggingface-hub (extra `hub`).
 
     Example:
@@ -81,25 +71,27 @@ def load_preset(
     print(model.count_params())
     ```
     """
+    if model_class is None:
+        from keras_contextnet.models.contextnet import ContextNet as model_class
     if str(preset) in PRESETS:
-        return _build_preset(str(preset), load_weights, overrides)
+        return build_preset(str(preset), load_weights, model_class, overrides)
     folder = _download(preset) if str(preset).startswith(HUB_SCHEME) else Path(preset)
     if not folder.is_dir():
         raise ValueError(
             f"Expected `preset` to be one of {sorted(PRESETS)}, a folder written by "
             f'`save_to_preset`, or "hf://user/model". Received: preset={str(preset)!r}'
         )
-    return _load_folder(folder, load_weights, overrides)
+    return _load_folder(folder, load_weights, model_class, overrides)
 
 
-def save_preset(model: ContextNet, folder: str | Path) -> None:
+def save_preset(model: SpeechModel, folder: str | Path) -> None:
     """Writes a model as a preset folder, which `from_preset` reads.
 
     The folder is written beside its place and moved there when it is whole. It replaces a preset
     that was there before; other files of that folder, such as a model card, stay.
 
     Args:
-        model: `ContextNet`.
+        model: `ContextNet` or `ContextNetCTC`.
         folder: where to; a folder that holds something else is left alone.
 
     Raises:
@@ -124,51 +116,18 @@ def save_preset(model: ContextNet, folder: str | Path) -> None:
             _copy_other_files(folder, new)
 
 
-def _build_preset(name: str, load_weights: bool | None, overrides: dict[str, Any]) -> ContextNet:
-    from keras_contextnet.layers import LogMelSpectrogram, SpecAugment
-    from keras_contextnet.models.contextnet import ContextNet
-    from keras_contextnet.models.encoder import ContextNetEncoder
-    from keras_contextnet.models.joiner import Joiner
-    from keras_contextnet.models.predictor import Predictor
-    from keras_contextnet.text import english_tokenizer
-
-    if load_weights:
-        raise ValueError(
-            f"The preset {name!r} has no trained weights, but load_weights=True. Leave "
-            "`load_weights` out and train the model with `fit`, or load a folder with weights."
-        )
-    if load_weights is None:
-        warnings.warn(
-            f"The preset {name!r} has no trained weights: they are random. Train it with `fit`, or "
-            "pass load_weights=False if that is what you want.",
-            stacklevel=4,
-        )
-    alpha, dtype = PRESETS[name].alpha, overrides.pop("dtype", None)
-    tokenizer = overrides.pop("tokenizer", None) or english_tokenizer()
-    vocabulary_size = tokenizer.vocabulary_size + 1
-    parts = {
-        "encoder": lambda: ContextNetEncoder(alpha=alpha, dtype=dtype, name="encoder"),
-        "predictor": lambda: Predictor(vocabulary_size, dtype=dtype, name="predictor"),
-        "joiner": lambda: Joiner(
-            vocabulary_size, units=round(640 * alpha), dtype=dtype, name="joiner"
-        ),
-        "frontend": lambda: LogMelSpectrogram(dtype=dtype, name="frontend"),
-        "augmenter": lambda: SpecAugment(dtype=dtype, name="augmenter"),
-    }
-    parts = {part: make() for part, make in parts.items() if part not in overrides}
-    return ContextNet(
-        **{"name": f"contextnet_{name}", "dtype": dtype, "tokenizer": tokenizer},
-        **parts,
-        **overrides,
-    )
-
-
-def _load_folder(folder: Path, load_weights: bool | None, overrides: dict[str, Any]) -> ContextNet:
+def _load_folder(
+    folder: Path,
+    load_weights: bool | None,
+    model_class: type[SpeechModel],
+    overrides: dict[str, Any],
+) -> SpeechModel:
     config = _read_json(folder / CONFIG)
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
         raise ValueError(
             f"Expected {folder / CONFIG} to describe a Keras object, as `save_to_preset` writes it."
         )
+    _check_class(folder, config, model_class)
     if overrides.get("dtype") is not None:
         policy = keras.dtype_policies.serialize(keras.dtype_policies.get(overrides.pop("dtype")))
         config = _with_dtype(config, policy)
@@ -184,7 +143,19 @@ def _load_folder(folder: Path, load_weights: bool | None, overrides: dict[str, A
     return model
 
 
-def _load_weights(model: ContextNet, path: Path, required: bool) -> None:
+def _check_class(folder: Path, config: dict[str, Any], model_class: type[SpeechModel]) -> None:
+    saved = keras.saving.get_registered_object(config.get("registered_name"))
+    related = not isinstance(saved, type) or (
+        issubclass(saved, model_class) or issubclass(model_class, saved)
+    )
+    if not related:
+        raise ValueError(
+            f"Expected a preset of {model_class.__name__}. Received: {folder}, a preset of "
+            f"{saved.__name__}. Load it with {saved.__name__}.from_preset."
+        )
+
+
+def _load_weights(model: SpeechModel, path: Path, required: bool) -> None:
     if not path.is_file():
         if required:
             raise ValueError(f"Expected weights at {path}, since load_weights=True. None are.")
@@ -223,7 +194,7 @@ def _load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _metadata(model: ContextNet) -> dict[str, Any]:
+def _metadata(model: SpeechModel) -> dict[str, Any]:
     from keras_contextnet import __version__
 
     return {
