@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,12 @@ import keras
 
 from keras_contextnet.atomic_write import new_file
 
+# what is drawn together
+PANELS = (("loss",), ("wer", "cer"), ("learning_rate",))
+
 
 class LearningCurve(keras.callbacks.Callback):
-    """Draws loss and error rates by epoch to a picture, anew after every epoch.
+    """Draws losses, error rates and learning rate by epoch to a picture, after every epoch.
 
     Args:
         path: where the picture goes; its suffix chooses the format (`.png`, `.svg`, `.pdf`).
@@ -40,17 +45,28 @@ class LearningCurve(keras.callbacks.Callback):
         self.path = Path(path)
         self.history: dict[str, list[tuple[int, float]]] = {}
 
+    def load(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Adds epochs of before: mappings of `epoch`, from 0, and values, as in history.csv."""
+        for row in rows:
+            self._add(int(row["epoch"]), row)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append((epoch + 1, float(value)))
-        self._draw()
+        self._add(epoch, logs or {})
+        try:
+            self._draw()
+        except OSError as error:
+            warnings.warn(f"Could not draw {self.path}: {error}", stacklevel=2)
+
+    def _add(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        for name, value in logs.items():
+            if _panel(name) is not None and value not in (None, ""):
+                self.history.setdefault(name, []).append((epoch + 1, float(value)))
 
     def _draw(self) -> None:
         from matplotlib.figure import Figure
 
-        rates = [name for name in self.history if name.removeprefix("val_") in ("wer", "cer")]
-        losses = [name for name in self.history if name.removeprefix("val_") == "loss"]
-        panels = [names for names in (losses, rates) if names]
+        panels = [[name for name in self.history if _panel(name) == panel] for panel in PANELS]
+        panels = [names for names in panels if names]
         if not panels:
             return
         figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
@@ -65,3 +81,8 @@ class LearningCurve(keras.callbacks.Callback):
             axes.legend()
         with new_file(self.path) as new:
             figure.savefig(new, dpi=120, format=self.path.suffix.removeprefix(".") or None)
+
+
+def _panel(name: str) -> tuple[str, ...] | None:
+    plain = name.removeprefix("val_")
+    return next((panel for panel in PANELS if plain in panel), None)

@@ -33,6 +33,7 @@ def test_draws_losses_and_rates_after_every_epoch(figures, tmp_path):
     assert figures[-1] == [
         {"loss": [[1, 4], [2, 2]], "val_loss": [[1, 5], [2, 3]]},
         {"val_wer": [[1, 1], [2, 0.5]]},
+        {"learning_rate": [[1, 0.1], [2, 0.1]]},
     ]
     assert first.startswith(b"\x89PNG")
     assert path.read_bytes() != first
@@ -42,7 +43,7 @@ def test_draws_losses_and_rates_after_every_epoch(figures, tmp_path):
 def test_epochs_without_validation_leave_gaps(figures, tmp_path):
     """`validation_freq` and runs that continue give values for some epochs only."""
     curve = LearningCurve(tmp_path / "curve.svg")
-    curve.on_epoch_end(3, {"loss": 4.0})
+    curve.load([{"epoch": "3", "loss": "4.0", "val_loss": "", "seconds": "12"}])
     curve.on_epoch_end(4, {"loss": 2.0, "val_loss": 3.0})
     assert figures[-1] == [{"loss": [[4, 4], [5, 2]], "val_loss": [[5, 3]]}]
     assert "<svg" in (tmp_path / "curve.svg").read_text()

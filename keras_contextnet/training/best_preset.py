@@ -1,0 +1,67 @@
+"""The best epoch of a run, as a preset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_contextnet.training.averaged_weights import averages_in_place
+from keras_contextnet.training.run_log import RunLog
+
+WEIGHTS = "model.weights.h5"
+
+
+class BestPreset(keras.callbacks.Callback):
+    """Saves the model as a preset after every epoch that is better than those before.
+
+    Where the optimizer averages the weights, the preset has the averages.
+
+    Args:
+        folder: of the preset.
+        log: where problems are told.
+        monitor: name of what has to be low, such as "val_wer"; None saves every epoch.
+    """
+
+    def __init__(self, folder: str | Path, log: RunLog, monitor: str | None) -> None:
+        super().__init__()
+        self.folder, self.log, self.monitor = Path(folder), log, monitor
+        self.best = math.inf
+
+    def get_state(self) -> float | None:
+        return None if math.isinf(self.best) else self.best
+
+    def set_state(self, state: float | None) -> None:
+        self.best = math.inf if state is None else state
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        value = (logs or {}).get(self.monitor, math.nan) if self.monitor else -math.inf
+        if not (self.monitor is None or value < self.best or not self.folder.exists()):
+            return
+        model = self.model
+        with self.log.warns_where_not_written(f"the preset of epoch {epoch + 1}"):
+            with averages_in_place(model), _without_optimizer(model):
+                model.save_to_preset(self.folder)
+            if self.monitor and value < self.best:
+                self.best = float(value)
+
+    def load(self, model: keras.Model) -> None:
+        """Gives the model the weights of the preset, if one could be written."""
+        if (self.folder / WEIGHTS).is_file():
+            with _without_optimizer(model):
+                model.load_weights(self.folder / WEIGHTS)
+
+
+@contextmanager
+def _without_optimizer(model: keras.Model) -> Iterator[None]:
+    """A weights file has the optimizer too, which makes it three times larger."""
+    optimizer = model.optimizer
+    model.optimizer = None
+    try:
+        yield
+    finally:
+        model.optimizer = optimizer
