@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_contextnet.backend import custom_gradient, pull_back
 from keras_contextnet.layers.masking import check_sequence
+from keras_contextnet.replicas import num_replicas, sum_over_replicas
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -20,6 +21,10 @@ class MaskedBatchNormalization(keras.layers.Layer):
     neither the batch's normalisation nor the moving averages. Those keep their values in channels
     whose statistics are not finite. Frames outside the mask are
     transformed like the others, but carry no gradient; whoever reads them next masks them.
+
+    Where a batch is spread over devices, the statistics are those of the whole batch: under JAX by
+    themselves, under `tf.distribute` at the cost of two sums over the replicas in each step, one of
+    2 x channels + 1 numbers and one of 2 x channels.
 
     Args:
         momentum: float in [0, 1). Weight of the past in the moving averages.
@@ -84,7 +89,7 @@ class MaskedBatchNormalization(keras.layers.Layer):
         # Custom gradients take tensors; adding 0 makes one of a variable on every backend.
         gamma, beta = self.gamma + 0.0, self.beta + 0.0
         if training and self.trainable:
-            mean, variance, count = _moments(ops.stop_gradient(x), mask)
+            mean, variance, count = _moments(ops.stop_gradient(x), mask, self.moving_mean + 0.0)
             # One recording with NaN must not be in the averages for ever. Where the mean is not
             # finite the variance is not either.
             finite = ops.isfinite(variance)  # (channels,)
@@ -106,7 +111,7 @@ class MaskedBatchNormalization(keras.layers.Layer):
 
     def _update_moving(self, moving: Any, batch: Any, finite: Any) -> None:
         updated = moving * self.momentum + batch * (1.0 - self.momentum)
-        moving.assign(ops.where(finite, updated, moving))
+        moving.assign(ops.where(finite, updated, moving.value))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
@@ -124,16 +129,32 @@ def _as_weights(mask: Any) -> Any:
     return ops.expand_dims(ops.cast(mask, "float32"), -1)  # (batch, time, 1)
 
 
-def _moments(x: Any, mask: Any | None) -> tuple[Any, Any, Any]:
+def _moments(x: Any, mask: Any | None, shift: Any) -> tuple[Any, Any, Any]:
     """Returns mean and variance (channels,) of the real frames, and the number of those."""
+    mean, variance, count = _moments_of_part(x, mask)
+    if num_replicas() == 1:
+        return mean, variance, ops.maximum(count, 1.0)
+    # One sum over the replicas for all three. Means are taken from one that all of them know, so
+    # that their squares do not swallow the variance.
+    deviation = mean - shift
+    parts = [deviation * count, (variance + ops.square(deviation)) * count]
+    parts.append(ops.reshape(count, (1,)))
+    total = sum_over_replicas(ops.concatenate(parts))  # (2 x channels + 1,)
+    count = ops.maximum(total[-1], 1.0)
+    deviation, square = ops.split(total[:-1] / count, 2)
+    return shift + deviation, ops.maximum(square - ops.square(deviation), 0.0), count
+
+
+def _moments_of_part(x: Any, mask: Any | None) -> tuple[Any, Any, Any]:
     if mask is None:
         mean, variance = ops.moments(x, axes=(0, 1))
         return mean, variance, ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
-    count = ops.maximum(ops.sum(ops.cast(mask, "float32")), 1.0)
+    count = ops.sum(ops.cast(mask, "float32"))
+    divisor = ops.maximum(count, 1.0)
     real = ops.expand_dims(mask, -1)
     # Selected, not weighted with 0: what padding holds may be infinite or become so when squared.
-    mean = ops.sum(ops.where(real, x, 0.0), axis=(0, 1)) / count
-    variance = ops.sum(ops.where(real, ops.square(x - mean), 0.0), axis=(0, 1)) / count
+    mean = ops.sum(ops.where(real, x, 0.0), axis=(0, 1)) / divisor
+    variance = ops.sum(ops.where(real, ops.square(x - mean), 0.0), axis=(0, 1)) / divisor
     return mean, variance, count
 
 
@@ -169,7 +190,9 @@ def _normalize_by_batch(
             normalized = ops.where(weights > 0, (x - mean) / deviation, 0.0)
             beta_gradient = ops.sum(upstream, axis=(0, 1))
             gamma_gradient = ops.sum(upstream * normalized, axis=(0, 1))
-            through_moments = (beta_gradient + normalized * gamma_gradient) * (weights / count)
+            # The moments are those of all replicas' frames, and act on all of their losses.
+            of_all = sum_over_replicas(ops.stack([beta_gradient, gamma_gradient]))
+            through_moments = (of_all[0] + normalized * of_all[1]) * (weights / count)
             return (
                 (upstream - through_moments) * (gamma / deviation),
                 gamma_gradient,
