@@ -14,9 +14,9 @@ def presets() -> None:
         from rich.console import Console
         from rich.table import Table
 
-        from keras_contextnet.models.presets import PRESETS
+        from keras_contextnet import ContextNet
 
-        table = Table("preset", "alpha", "description")
-        for name, preset in PRESETS.items():
-            table.add_row(name, f"{preset.alpha:g}", preset.description)
+        table = Table("preset", "description")
+        for name, description in ContextNet.presets.items():
+            table.add_row(name, description)
         Console().print(table)

@@ -15,6 +15,7 @@ from keras_contextnet.models.joiner import Joiner
 from keras_contextnet.models.paper_presets import PRESETS
 from keras_contextnet.models.predictor import Predictor
 from keras_contextnet.models.speech_model import SpeechModel, check_tokenizer
+from keras_contextnet.models.trained_presets import TRAINED_PRESETS
 
 if TYPE_CHECKING:
     from keras_contextnet.decoding.align import Alignment
@@ -89,7 +90,8 @@ class ContextNet(SpeechModel):
     """
 
     presets: ClassVar[dict[str, str]] = {
-        name: preset.description for name, preset in PRESETS.items()
+        **{name: preset.description for name, preset in PRESETS.items()},
+        **TRAINED_PRESETS,
     }
 
     parts: ClassVar[tuple[str, ...]] = (

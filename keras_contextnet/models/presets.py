@@ -22,6 +22,8 @@ import keras
 
 from keras_contextnet.atomic_write import new_folder
 from keras_contextnet.models.paper_presets import PRESETS, build_preset
+from keras_contextnet.models.preset_weights import save_preset_weights
+from keras_contextnet.models.trained_presets import TRAINED_PRESETS, trained_preset_folder
 
 if TYPE_CHECKING:
     from keras_contextnet.models.speech_model import SpeechModel
@@ -75,16 +77,22 @@ def load_preset(
         from keras_contextnet.models.contextnet import ContextNet as model_class
     if str(preset) in PRESETS:
         return build_preset(str(preset), load_weights, model_class, overrides)
-    folder = _download(preset) if str(preset).startswith(HUB_SCHEME) else Path(preset)
+    folder = _folder_of(str(preset))
     if not folder.is_dir():
         raise ValueError(
-            f"Expected `preset` to be one of {sorted(PRESETS)}, a folder written by "
-            f'`save_to_preset`, or "hf://user/model". Received: preset={str(preset)!r}'
+            f"Expected `preset` to be one of {sorted(PRESETS) + sorted(TRAINED_PRESETS)}, a folder "
+            f'written by `save_to_preset`, or "hf://user/model". Received: preset={str(preset)!r}'
         )
     return _load_folder(folder, load_weights, model_class, overrides)
 
 
-def save_preset(model: SpeechModel, folder: str | Path) -> None:
+def _folder_of(preset: str) -> Path:
+    if preset in TRAINED_PRESETS:
+        return trained_preset_folder(preset)
+    return _download(preset) if preset.startswith(HUB_SCHEME) else Path(preset)
+
+
+def save_preset(model: SpeechModel, folder: str | Path, half_precision: bool = False) -> None:
     """Writes a model as a preset folder, which `from_preset` reads.
 
     The folder is written beside its place and moved there when it is whole. It replaces a preset
@@ -93,9 +101,11 @@ def save_preset(model: SpeechModel, folder: str | Path) -> None:
     Args:
         model: `ContextNet` or `ContextNetCTC`.
         folder: where to; a folder that holds something else is left alone.
+        half_precision: bool. Whether matrices are stored in float16, in half the space.
 
     Raises:
         FileExistsError: where `folder` exists and is not a preset.
+        ValueError: for weights that float16 cannot hold.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / CONFIG).is_file() and any(folder.iterdir()):
@@ -111,7 +121,7 @@ def save_preset(model: SpeechModel, folder: str | Path) -> None:
         _write_json(new / METADATA, _metadata(model))
         if model.tokenizer is not None:
             _save_tokenizer(model.tokenizer, new)
-        model.save_weights(new / WEIGHTS)
+        save_preset_weights(model, new / WEIGHTS, half_precision)
         if folder.exists():
             _copy_other_files(folder, new)
 
@@ -217,7 +227,7 @@ def _with_dtype(config: Any, policy: Any) -> Any:
     }
 
 
-def _download(preset: str | Path) -> Path:
+def _download(preset: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
@@ -225,7 +235,7 @@ def _download(preset: str | Path) -> Path:
             f"Loading {preset} needs huggingface-hub. Install it with "
             '`pip install "keras-contextnet[hub]"`.'
         ) from error
-    return Path(snapshot_download(str(preset).removeprefix(HUB_SCHEME)))
+    return Path(snapshot_download(preset.removeprefix(HUB_SCHEME)))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
