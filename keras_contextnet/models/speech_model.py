@@ -11,6 +11,12 @@ from keras import ops
 
 from keras_contextnet.layers import LogMelSpectrogram
 from keras_contextnet.layers.masking import length_from_mask, mask_from_length
+from keras_contextnet.replicas import (
+    mean_over_replicas,
+    results_for_workers,
+    share_of_replica,
+    sum_over_replicas,
+)
 
 Model = TypeVar("Model", bound="SpeechModel")
 
@@ -128,6 +134,13 @@ class SpeechModel(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Does nothing: every weight is there since construction.
+
+        Under `tf.distribute` Keras takes a batch to build from, and averages it over the replicas,
+        whose parts of it differ in length.
+        """
+
     def make_train_function(self, force: bool = False) -> Any:
         # Variables that appear in the first step have TensorFlow trace that step twice.
         if not self.optimizer.built:
@@ -148,17 +161,30 @@ class SpeechModel(keras.Model):
                 f"(batch,). Received: {sorted(y) if isinstance(y, dict) else type(y).__name__}"
             )
         y = {"tokens": y["tokens"], "token_length": ops.reshape(y["token_length"], (-1,))}
-        total = self.token_loss(y, y_pred, _weight_of_utterances(sample_weight), training)
+        weight = _weight_of_utterances(sample_weight)
+        total = self._loss_of_batch(self.token_loss(y, y_pred, weight, training), y, weight)
         for regularisation in self.losses:
-            total = total + regularisation
+            total = total + share_of_replica(regularisation)
         if self.l2:
             squares = [ops.sum(ops.square(weight)) for weight in self.trainable_variables]
-            total = total + self.l2 * ops.sum(ops.stack(squares))
+            total = total + share_of_replica(self.l2 * ops.sum(ops.stack(squares)))
         return total
+
+    def _loss_of_batch(self, loss: Any, y: Any, sample_weight: Any) -> Any:
+        """A replica's share in the loss of the whole batch, from that of its part."""
+        reduction = getattr(self.loss, "reduction", "sum_over_batch_size")
+        if reduction == "sum":
+            return share_of_replica(sum_over_replicas(loss))
+        if reduction == "mean_with_sample_weight" and sample_weight is not None:
+            return mean_over_replicas(loss, ops.sum(sample_weight))
+        return mean_over_replicas(loss, ops.shape(y["token_length"])[0])
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
+        return results_for_workers(self._metric_results(x, y, y_pred, sample_weight))
+
+    def _metric_results(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Any]:
         if "tokens" not in y_pred:
             return self._loss_result()
         mask = mask_from_length(ops.reshape(y["token_length"], (-1,)), ops.shape(y["tokens"])[1])
@@ -202,11 +228,11 @@ class SpeechModel(keras.Model):
 
         return load_preset(preset, load_weights, cls, **overrides)
 
-    def save_to_preset(self, folder: str | Path) -> None:
+    def save_to_preset(self, folder: str | Path, half_precision: bool = False) -> None:
         """Writes the model as a folder: see `keras_contextnet.models.presets.save_preset`."""
         from keras_contextnet.models.presets import save_preset
 
-        save_preset(self, folder)
+        save_preset(self, folder, half_precision)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
