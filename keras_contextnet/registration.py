@@ -37,8 +37,9 @@ REGISTERED = {
         "Predictor",
         "SimpleJoiner",
     ),
-    "schedules": ("TransformerSchedule",),
+    "schedules": ("TransformerSchedule", "WarmupCosineSchedule"),
     "text": ("AggregateTokenizer", "CharacterTokenizer", "SentencePieceTokenizer"),
+    "training": ("FiniteSteps",),
 }
 
 

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -193,19 +194,53 @@ def test_train_leaves_a_model_that_the_other_commands_take(preset, tmp_path, utt
     output = tmp_path / "run"
     data = (MANIFEST, "--dev", MANIFEST, "--max-duration", 4, "--batch-seconds", 10)
     options = ("--epochs", 2, "--warmup-steps", 5, "--l2", 0.01, "--variational-noise", 0.075)
-    result = run("train", *data, "-o", output, "--preset", preset, *options)
+    more = ("--speed", "--reverberation", "--noise", AUDIO, "--batch-tokens", 500)
+    recipe = ("--clip-norm", 5, "--average", 0.9, "--decay", "cosine", "--ctc-weight", 0.3)
+    records = ("--fastemit", 0.001, "--checkpoint-minutes", 0, "--tensorboard")
+    result = run(
+        *("train", *data, "-o", output, "--preset", preset, *options, *more, *recipe, *records)
+    )
     assert result.exit_code == 0
     rows = list(csv.DictReader((output / "history.csv").open()))
     assert len(rows) == 2
     assert float(rows[1]["loss"]) < float(rows[0]["loss"])
     assert "val_wer" in rows[0]
+    assert float(rows[1]["learning_rate"]) < float(rows[0]["learning_rate"])
+    assert float(rows[1]["audio_per_second"]) > 0
     assert (output / "curve.png").stat().st_size > 0
+    assert list((output / "tensorboard").rglob("events.out.*"))
 
     model = kc.ContextNet.from_preset(output / "preset")
     assert model.l2 == pytest.approx(0.01)
     assert model.predictor.variational_noise == pytest.approx(0.075)
+    assert model.ctc_head is not None
+    assert model.ctc_weight == pytest.approx(0.3)
     result = run("transcribe", output / "preset", utterances[0].audio)
     assert result.stdout == model.transcribe(utterances[0].audio) + "\n"
+
+
+def test_train_makes_the_model_that_was_asked_for(preset):
+    from keras_contextnet_cli.train_model import make_model, make_optimizer
+
+    model = make_model("small", 0.1, "characters", 1e-6, "mixed_bfloat16", 0.5)
+    assert model.encoder.output_channels == 64
+    for layer in (model.encoder, model.predictor, model.joiner, model.ctc_head):
+        assert layer.dtype_policy.name == "mixed_bfloat16"
+    assert model.ctc_head.vocabulary_size == model.joiner.vocabulary_size == 29
+
+    before = kc.ContextNet.from_preset(preset)
+    model = make_model(str(preset), None, None, 0.0, None, 0.2)
+    assert model.ctc_weight == 0.2
+    assert model.tokenizer.pieces == before.tokenizer.pieces
+    for part in ("encoder", "predictor", "joiner"):
+        parts = (getattr(m, part).get_weights() for m in (model, before))
+        for weight, other in zip(*parts, strict=True):
+            np.testing.assert_array_equal(weight, other)
+
+    optimizer = make_optimizer(0.1, 5.0, 0.999)
+    assert (optimizer.global_clipnorm, optimizer.use_ema) == (5.0, True)
+    assert optimizer.ema_momentum == 0.999
+    assert not make_optimizer(0.1, None, None).use_ema
 
 
 @pytest.mark.tensorflow_only
@@ -333,6 +368,8 @@ def test_work_that_fails_exits_with_one_line(arguments, names, preset, tmp_path)
         ("train", MANIFEST, "--epochs", "0"),
         ("train", MANIFEST, "--tokenizer", "no_such.spm"),
         ("train", MANIFEST, "--preset", "runs/old", "--alpha", "0.5"),
+        ("train", MANIFEST, "--decay", "linear"),
+        ("train", MANIFEST, "--noise", "no_such_folder"),
     ],
 )
 def test_commands_that_are_not_understood_exit_with_two(arguments):

@@ -35,8 +35,7 @@ class BatchPlan:
 
     def batch_of_step(self, step: int) -> tuple[int, int]:
         """Epoch and batch of a step of this process, the first one being 1."""
-        epoch, batch = self.position_after(step)
-        return (epoch, batch - 1) if batch else (epoch - 1, self.batches_per_epoch - 1)
+        return self.position_after(step - 1)
 
     def utterances(self, epoch: int, batch: int) -> list[Utterance]:
         """What is in a batch."""

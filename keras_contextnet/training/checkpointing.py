@@ -38,6 +38,7 @@ class Checkpointing(keras.callbacks.Callback):
         every_steps: int or None. Batches between checkpoints within an epoch.
         every_minutes: float or None. Minutes between them.
         parts: other callbacks with a state, by name.
+        saves: bool. Whether to save and not only to restore: of several processes one does.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Checkpointing(keras.callbacks.Callback):
         every_steps: int | None = None,
         every_minutes: float | None = None,
         parts: dict[str, Stateful] | None = None,
+        saves: bool = True,
     ) -> None:
         super().__init__()
         self.checkpoints, self.log, self.loss, self.plan = checkpoints, log, loss, plan
         self.every_steps, self.every_minutes = every_steps, every_minutes
         self.parts = parts or {}
+        self.saves = saves
         self.epoch = 0  # the one that is running, or comes next
         self.first_batch = 0  # the one it begins with
         self._steps = 0  # since this process began
@@ -62,7 +65,8 @@ class Checkpointing(keras.callbacks.Callback):
 
     def restore(self, model: keras.Model) -> bool:
         """Sets model, position and parts to the newest checkpoint; returns whether there is one."""
-        self.checkpoints.remove_remains()
+        if self.saves:
+            self.checkpoints.remove_remains()
         state, problems = self.checkpoints.restore(self._variables(model))
         for problem in problems:
             self.log.warn(f"{problem} The one before it is used.")
@@ -125,6 +129,8 @@ class Checkpointing(keras.callbacks.Callback):
         return self.every_minutes is not None and minutes >= self.every_minutes
 
     def _save(self, epoch: int, batch: int) -> None:
+        if not self.saves:
+            return
         model = self.model
         state = {
             "epoch": epoch,

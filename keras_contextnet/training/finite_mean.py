@@ -30,6 +30,11 @@ class FiniteMean(keras.metrics.Mean):
         weight = ops.cast(finite, self.dtype) * weight
         super().update_state(ops.where(finite, values, ops.zeros_like(values)), weight)
 
+    def add_variable(self, *args: Any, **kwargs: Any) -> keras.Variable:
+        # The loss is the same on every replica of a step. So one tells it, and a process can save
+        # it without the others.
+        return super().add_variable(*args, **{**kwargs, "aggregation": "only_first_replica"})
+
 
 def track_finite_loss(model: keras.Model) -> FiniteMean:
     """Has a compiled model average its finite losses only; returns what does so."""

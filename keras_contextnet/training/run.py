@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_contextnet.replicas import strategy_scope
 from keras_contextnet.training.averaged_weights import AveragedWeights
 from keras_contextnet.training.bad_batches import BadBatches
 from keras_contextnet.training.batch_plan import BatchPlan
 from keras_contextnet.training.best_preset import BestPreset
 from keras_contextnet.training.checkpoint import CheckpointFolder
 from keras_contextnet.training.checkpointing import Checkpointing, ShortFirstEpoch
+from keras_contextnet.training.distribute import check_same_everywhere, is_chief
 from keras_contextnet.training.finite_mean import track_finite_loss
 from keras_contextnet.training.finite_steps import FiniteSteps
 from keras_contextnet.training.history_file import HistoryFile
@@ -47,6 +49,9 @@ def train(
     `train.log` and `checkpoints/`. A run that was interrupted, however hard, goes on from its last
     checkpoint when it is started again with the same folder: with the same weights, optimizer
     and random state, at the same place in the data.
+
+    Of several processes (see `distribute`) the first one writes and at the end has the best epoch's
+    weights; all read the checkpoints, so the folder has to be one that they share.
 
     A step whose loss or gradients are not finite changes nothing; its batch is named in the log.
     Where the optimizer averages weights (`use_ema`), validation and preset have the averages.
@@ -110,8 +115,9 @@ def train(
             "and batch. Received: plan=None"
         )
     folder = Path(folder)
-    log = RunLog(folder / "train.log")
-    loss = _guard(model)
+    with strategy_scope(model):
+        loss, writes = _guard(model), is_chief()
+    log = RunLog(folder / "train.log", silent=not writes)
     batches = BatchPlan(plan) if from_start else None
 
     measures, bad_batches = Measures(batches), BadBatches(log, batches)
@@ -124,11 +130,18 @@ def train(
         checkpoint_steps,
         checkpoint_minutes,
         parts={"best": best, "skipped": bad_batches},
+        saves=writes,
     )
     curve = LearningCurve(folder / "curve.png")
-    board = [tensorboard_callback(folder / "tensorboard")] if tensorboard else []
+    board = [tensorboard_callback(folder / "tensorboard")] if tensorboard and writes else []
     if checkpointing.restore(model):
         log.line(_where(checkpointing))
+    with strategy_scope(model):
+        check_same_everywhere(
+            int(keras.ops.convert_to_numpy(model.optimizer.steps)),
+            f"Expected {folder} to be the same on every host: they share it or begin anew. The "
+            "steps in their checkpoints differ.",
+        )
     measures.first_batch = checkpointing.first_batch
     history_file = HistoryFile(folder / "history.csv", checkpointing.epoch, log)
     curve.load(history_file.rows)
@@ -139,8 +152,10 @@ def train(
     order: list[keras.callbacks.Callback] = [AveragedWeights(), bad_batches, measures]
     if checkpointing.first_batch and steps:
         order.insert(0, ShortFirstEpoch(steps - checkpointing.first_batch))
-    order += [*callbacks, history, best, history_file, curve, *board]
-    order += [Progress(log, measures, verbose), checkpointing]
+    order += [*callbacks, history]
+    if writes:
+        order += [best, history_file, curve, *board, Progress(log, measures, verbose)]
+    order.append(checkpointing)
     if checkpointing.epoch < epochs:
         model.fit(
             train_data(*batches.start) if batches else train_data,
@@ -153,7 +168,8 @@ def train(
             shuffle=isinstance(train_data, keras.utils.PyDataset),
             callbacks=order,
         )
-    best.load(model)
+    if writes:
+        best.load(model)
     return history
 
 

@@ -14,6 +14,7 @@ class RunLog:
 
     Args:
         path: of the file, which is continued if it is there.
+        silent: bool. Whether to write nothing and warn of nothing: another process does.
 
     Example:
 
@@ -27,11 +28,13 @@ class RunLog:
     ```
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, silent: bool = False) -> None:
+        self.path, self.silent = Path(path), silent
 
     def line(self, text: str) -> None:
         """Adds a line to the file."""
+        if self.silent:
+            return
         now = datetime.datetime.now().isoformat(sep=" ", timespec="seconds")
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +43,8 @@ class RunLog:
 
     def warn(self, text: str) -> None:
         """Adds a line to the file and warns."""
+        if self.silent:
+            return
         self.line(f"warning: {text}")
         warnings.warn(text, stacklevel=3)
 

@@ -1,0 +1,67 @@
+import keras
+import numpy as np
+from keras import ops
+
+from keras_contextnet.training import AveragedWeights, FiniteSteps
+from keras_contextnet.training.averaged_weights import averages_in_place
+
+
+def make_model(**arguments):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    optimizer = keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.8)
+    model.compile(FiniteSteps(optimizer), "mse", **arguments)
+    return model, optimizer
+
+
+def numbers(variables):
+    return [np.array(ops.convert_to_numpy(v)) for v in variables]
+
+
+def test_evaluation_sees_the_averages_and_training_never_notices():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 40, 3)).astype("float32")[0], np.ones((40, 2), "float32")
+    losses, weights = {}, {}
+    for callbacks in ([], [AveragedWeights()]):
+        model, _ = make_model()
+        history = model.fit(
+            x, y, epochs=3, shuffle=False, validation_data=(x, y), verbose=0, callbacks=callbacks
+        ).history
+        losses[len(callbacks)] = history
+        weights[len(callbacks)] = numbers(model.trainable_variables)
+    assert losses[0]["loss"] == losses[1]["loss"]
+    for weight, other in zip(weights[0], weights[1], strict=True):
+        np.testing.assert_array_equal(weight, other)
+    # Averages of falling losses lag behind.
+    assert (np.array(losses[1]["val_loss"]) > np.array(losses[0]["val_loss"])).all()
+
+
+def test_averages_are_those_of_the_weights_after_each_step():
+    model, _ = make_model()
+    x, y = np.ones((8, 3), "float32"), np.zeros((8, 2), "float32")
+    expected = None
+    for _ in range(4):
+        model.train_on_batch(x, y)
+        now = numbers(model.trainable_variables)
+        expected = (
+            now
+            if expected is None
+            else [
+                0.8 * average + 0.2 * weight for average, weight in zip(expected, now, strict=True)
+            ]
+        )
+    with averages_in_place(model):
+        inside = numbers(model.trainable_variables)
+    for average, value in zip(inside, expected, strict=True):
+        np.testing.assert_allclose(average, value, rtol=1e-5)
+    for weight, value in zip(numbers(model.trainable_variables), now, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_before_any_step_the_weights_stay():
+    model, _ = make_model()
+    model.optimizer.build(model.trainable_variables)
+    before = numbers(model.trainable_variables)
+    with averages_in_place(model):
+        for weight, value in zip(numbers(model.trainable_variables), before, strict=True):
+            np.testing.assert_array_equal(weight, value)
