@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_contextnet.atomic_write import new_folder
-from keras_contextnet.export.signatures import make_signatures
+from keras_contextnet.export.signatures import make_signatures, make_transcribe_signature
 
 if TYPE_CHECKING:
-    from keras_contextnet.models import ContextNet
+    from keras_contextnet.models.speech_model import SpeechModel
 
 
-def export_saved_model(model: ContextNet, folder: str | os.PathLike[str]) -> None:
+def export_saved_model(model: SpeechModel, folder: str | os.PathLike[str]) -> None:
     """Writes a SavedModel that turns waveforms into token ids.
 
     Its signature `transcribe`, which is `serving_default` too, takes `audio`, float32
@@ -30,7 +30,7 @@ def export_saved_model(model: ContextNet, folder: str | os.PathLike[str]) -> Non
     there before is replaced.
 
     Args:
-        model: `ContextNet`.
+        model: `ContextNet`, or `ContextNetCTC`, which has the signature `transcribe` alone.
         folder: where to; one that holds anything but a SavedModel is left alone.
 
     Raises:
@@ -65,16 +65,24 @@ def export_saved_model(model: ContextNet, folder: str | os.PathLike[str]) -> Non
     require_tensorflow()
     folder = Path(folder)
     _refuse_other_files(folder)
-    save_signatures(model, make_signatures(model), folder)
+    make = make_signatures if hasattr(model, "joiner") else make_transcribe_signature
+    save_signatures(model, make(model), folder)
 
 
-def save_signatures(model: ContextNet, signatures: dict[str, Any], folder: Path) -> None:
+def save_signatures(model: SpeechModel, signatures: dict[str, Any], folder: Path) -> None:
     """Writes a SavedModel of `tf.function`s that use the model's weights, the first the default."""
     import tensorflow as tf
 
-    # Only the weights are saved with the functions: Keras objects would drag along their traces.
+    # Only weights are saved with the functions: Keras objects would drag along their traces, and
+    # what training alone uses has no place in an export.
+    used = {
+        variable.ref()
+        for function in signatures.values()
+        for variable in function.get_concrete_function().variables
+    }
     module = tf.Module()
-    module.weights = [variable.value for variable in model.variables]
+    weights = [variable.value for variable in model.variables]
+    module.weights = [weight for weight in weights if weight.ref() in used]
     module.functions = signatures
     with new_folder(folder) as new, _quiet_tensorflow():
         tf.saved_model.save(

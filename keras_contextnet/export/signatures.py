@@ -10,6 +10,7 @@ from keras import ops
 
 if TYPE_CHECKING:
     from keras_contextnet.models import ContextNet
+    from keras_contextnet.models.speech_model import SpeechModel
 
 # What each signature takes and gives, as its documentation and the file's metadata say it.
 AUDIO = {
@@ -52,20 +53,25 @@ SIGNATURES = {
 }
 
 
-def make_signatures(model: ContextNet) -> dict[str, Any]:
-    """Returns a `tf.function` for each of `SIGNATURES`; they share the model's weights."""
+def make_transcribe_signature(model: SpeechModel) -> dict[str, Any]:
+    """Returns a `tf.function` for the signature `transcribe` alone, which every model has."""
 
     def transcribe(audio: Any, audio_length: Any) -> dict[str, Any]:
         return _transcript(model(_inputs(model, audio, audio_length), training=False))
+
+    return {"transcribe": _function(transcribe, _audio_specs())}
+
+
+def make_signatures(model: ContextNet) -> dict[str, Any]:
+    """Returns a `tf.function` for each of `SIGNATURES`; they share the model's weights."""
 
     def encode(audio: Any, audio_length: Any) -> dict[str, Any]:
         frames, frame_length = model.encode(_inputs(model, audio, audio_length))
         return {"frames": model.joiner.encoder_projection(frames), "frame_length": frame_length}
 
-    audio = _audio_specs()
     return {
-        "transcribe": _function(transcribe, audio),
-        "encode": _function(encode, audio),
+        **make_transcribe_signature(model),
+        "encode": _function(encode, _audio_specs()),
         **_step_signatures(model),
     }
 
@@ -87,7 +93,7 @@ def make_merged_signatures(model: ContextNet) -> dict[str, Any]:
     return {"transcribe": _function(transcribe, _audio_specs()), **_step_signatures(model)}
 
 
-def _inputs(model: ContextNet, audio: Any, audio_length: Any) -> dict[str, Any]:
+def _inputs(model: SpeechModel, audio: Any, audio_length: Any) -> dict[str, Any]:
     """The model's inputs, with zeros behind audio that is too short for a single frame.
 
     LiteRT has no tensors of no frames.

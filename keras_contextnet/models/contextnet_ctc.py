@@ -129,8 +129,22 @@ class ContextNetCTC(SpeechModel):
         return {"ctc_head": lambda: CTCHead(vocabulary_size, dtype=dtype, name="ctc_head")}
 
     def export(self, filepath: str | Path, format: str = "tf_saved_model", **kwargs: Any) -> None:
-        """Raises `NotImplementedError`: only a `ContextNet` is exported."""
-        raise NotImplementedError(
-            "Expected a ContextNet, the model that is exported. Received: a ContextNetCTC. Go on "
-            "with its encoder: ContextNet(encoder=model.encoder, ctc_head=model.ctc_head, ...)."
-        )
+        """Writes a SavedModel: see `keras_contextnet.export.export_saved_model`.
+
+        Args:
+            filepath: where to; a folder.
+            format: "tf_saved_model".
+            **kwargs: of `export_saved_model`.
+
+        Raises:
+            ValueError: for another format. LiteRT files hold a transducer.
+        """
+        if format != "tf_saved_model":
+            raise ValueError(
+                'Expected `format` to be "tf_saved_model" for a ContextNetCTC. Received: '
+                f"format={format!r}. A ContextNet exports to LiteRT: go on with this encoder in "
+                "ContextNet(encoder=model.encoder, ctc_head=model.ctc_head, ...)."
+            )
+        from keras_contextnet.export import export_saved_model
+
+        export_saved_model(self, filepath, **kwargs)

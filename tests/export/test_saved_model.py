@@ -95,3 +95,40 @@ def test_says_what_to_do_under_another_backend(tiny_model, tmp_path, name):
     with pytest.raises(RuntimeError, match="KERAS_BACKEND=tensorflow"):
         tiny_model.export(tmp_path / name, format=format)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.tensorflow_only
+def test_what_training_alone_uses_is_left_out(another_model, saved_model_folder, tmp_path):
+    import tensorflow as tf
+
+    import keras_contextnet as kc
+
+    model = another_model(ctc_head=kc.CTCHead(29), simple_joiner=kc.models.SimpleJoiner(29))
+    export_saved_model(model, tmp_path / "asr")
+    shapes = [
+        [weight.shape for weight in tf.saved_model.load(str(folder)).weights]
+        for folder in (tmp_path / "asr", saved_model_folder)
+    ]
+    assert shapes[0] == shapes[1] != []
+
+
+@pytest.mark.tensorflow_only
+def test_a_ctc_model_has_the_signature_transcribe_alone(tiny_model, batch, tmp_path):
+    import tensorflow as tf
+
+    import keras_contextnet as kc
+
+    model = kc.ContextNetCTC(tiny_model.encoder, kc.CTCHead(29))
+    kernel, bias = model.ctc_head.get_weights()
+    model.ctc_head.set_weights([8 * kernel, bias])
+    model.export(tmp_path / "asr")
+    signatures = tf.saved_model.load(str(tmp_path / "asr")).signatures
+    assert set(signatures) == {"transcribe", "serving_default"}
+    outputs = signatures["transcribe"](**{k: tf.constant(v) for k, v in batch.items()})
+    expected = model.predict_on_batch(batch)
+    assert expected["token_length"].min() > 0
+    assert set(outputs) == {"tokens", "token_length", "token_frame"}
+    for name, value in outputs.items():
+        np.testing.assert_array_equal(value, expected[name])
+    with pytest.raises(ValueError, match=r"\"tf_saved_model\".*'litert'.*A ContextNet exports"):
+        model.export(tmp_path / "asr.tflite", format="litert")
