@@ -1,0 +1,104 @@
+"""The training examples on the ten recordings beside them, with models of a few channels."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keras_contextnet as kc
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+BLOCKS = [{"filters": 16, "num_convs": 1, "strides": 4, "residual": False}]
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Runs an example's `main` with command-line arguments, some of its functions replaced."""
+
+    def run(name, *arguments, **replaced):
+        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        for function, replacement in replaced.items():
+            monkeypatch.setattr(module, function, replacement)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        module.main()
+
+    return run
+
+
+@pytest.fixture
+def utterances():
+    return kc.data.read_manifest(EXAMPLES / "audio" / "manifest.jsonl")
+
+
+def as_librispeech(utterances, folder):
+    """Writes LibriSpeech's speaker/chapter/*.trans.txt and recordings."""
+    import soundfile
+
+    chapter = folder / "1" / "2"
+    chapter.mkdir(parents=True)
+    lines = []
+    for number, utterance in enumerate(utterances):
+        name = f"1-2-{number:04d}"
+        soundfile.write(chapter / f"{name}.flac", kc.data.load_audio(utterance.audio), 16000)
+        lines.append(f"{name} {utterance.text.upper()}")
+    (chapter / "1-2.trans.txt").write_text("\n".join(lines))
+
+
+def test_librispeech(run, utterances, tmp_path):
+    as_librispeech(utterances[:4], tmp_path / "train-clean-100")
+    as_librispeech(utterances[4:6], tmp_path / "dev-clean")
+
+    def make_small_model(preset):
+        assert preset == "small"
+        return kc.ContextNet(
+            encoder=kc.ContextNetEncoder(blocks=BLOCKS),
+            predictor=kc.Predictor(1024, embedding_size=8, units=8),
+            joiner=kc.Joiner(1024, units=8),
+            tokenizer=kc.text.english_tokenizer(),
+            ctc_head=kc.CTCHead(1024),
+            ctc_weight=0.2,
+        )
+
+    folder = tmp_path / "run"
+    run("librispeech", tmp_path, "--folder", folder, "--epochs", 1, make_model=make_small_model)
+    assert isinstance(
+        kc.ContextNet.from_preset(folder / "preset").predict(
+            np.zeros((1, 4000), "float32"), verbose=0
+        ),
+        dict,
+    )
+    assert len((folder / "history.csv").read_text().splitlines()) == 2
+
+
+def test_librispeech_without_the_corpus(run, tmp_path):
+    with pytest.raises(SystemExit, match="train-clean-100"):
+        run("librispeech", tmp_path)
+
+
+def test_small_en_goes_through_its_stages(run, utterances, tmp_path, capsys):
+    splits = ["train"] * 5 + ["synthetic"] * 3 + ["dev"] * 2
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text(
+        "\n".join(
+            json.dumps({"id": u.id, "path": str(u.audio), "text": u.text, "split": split})
+            for u, split in zip(utterances, splits, strict=True)
+        )
+    )
+    folder = tmp_path / "run"
+    arguments = (manifest, "--folder", folder, "--epochs", 1, 1, 1, "--vocabulary-size", 40)
+    # Warm-ups are shorter than three steps.
+    run("small_en", *arguments, "--batch-seconds", 10, "--warmup", 1, encoder_blocks=lambda: BLOCKS)
+    assert {path.name for path in folder.iterdir()} == {"ctc", "transducer", "real", "small_en"}
+    model = kc.ContextNet.from_preset(folder / "small_en", load_weights=True)
+    assert model.tokenizer.vocabulary_size == 40
+    assert isinstance(model.transcribe(utterances[0].audio), str)
+    encoders = [
+        kind.from_preset(folder / name / "preset").encoder.get_weights()[1]
+        for kind, name in ((kc.ContextNetCTC, "ctc"), (kc.ContextNet, "transducer"))
+    ]
+    assert 0 < np.abs(encoders[0] - encoders[1]).max() < 0.1
