@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,17 @@ class BestPreset(keras.callbacks.Callback):
 
     def set_state(self, state: float | None) -> None:
         self.best = math.inf if state is None else state
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._remove_remains()
+
+    def _remove_remains(self) -> None:
+        """Removes what was being written when a process was killed, or puts it back."""
+        for remains in self.folder.parent.glob(f".{self.folder.name}-*"):
+            if remains.name.endswith("-old") and not self.folder.exists():
+                remains.rename(self.folder)  # killed between its two moves
+            else:
+                shutil.rmtree(remains, ignore_errors=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value = (logs or {}).get(self.monitor, math.nan) if self.monitor else -math.inf

@@ -53,5 +53,8 @@ class RunLog:
         """Turns an error of writing into a warning that names it."""
         try:
             yield
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            # HDF5 reports a full disk while it closes a file as a RuntimeError.
+            if isinstance(error, RuntimeError) and "errno = " not in str(error):
+                raise
             self.warn(f"Could not write {what}: {error}. What was there stays; training goes on.")

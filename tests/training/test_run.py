@@ -1,6 +1,7 @@
 import csv
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -280,6 +281,35 @@ def test_no_record_ends_the_run_where_it_cannot_be_written(
     assert_weights(kc.ContextNet.from_preset(tmp_path / "preset"), weights)
 
 
+def test_a_disk_that_is_full_costs_no_run(make_compiled, plan, tmp_path):
+    """After the first epoch there is room for a part of the next preset, which HDF5 writes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("may not mount a small disk")
+
+    class Fill(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                free = shutil.disk_usage(disk).free - 150_000
+                (disk / "filler").write_bytes(bytes(free))
+
+    try:
+        model, folder = make_compiled(keras.optimizers.Adam(1e-3)), disk / "run"
+        with pytest.warns(UserWarning, match="No space left"):
+            train(model, plan.dataset, folder, 2, plan=plan, callbacks=[Fill()], verbose=0)
+        kc.ContextNet.from_preset(folder / "preset", load_weights=True)
+        assert len(rows_of(folder)) >= 1
+        (disk / "filler").unlink()
+        again = make_compiled(keras.optimizers.Adam(1e-3))
+        assert train(again, plan.dataset, folder, 3, plan=plan, verbose=0).epoch[-1] == 2
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_bad_batches_are_named_and_change_nothing(make_compiled, plan, tmp_path):
     name = plan.batches(1)[2][0].id
     good = [b for b in range(6) if name not in {u.id for u in plan.batches(0)[b]}]
@@ -351,6 +381,18 @@ def test_a_preset_has_no_optimizer(make_compiled, data, tmp_path):
         assert "optimizer" not in file
         assert "encoder" in file
     assert isinstance(model.optimizer, FiniteSteps)
+
+
+def test_what_was_half_written_when_killed_is_put_right(make_compiled, data, tmp_path):
+    """Killed once while a preset was written, and once between the two moves that replace one."""
+    train(make_compiled(), data, tmp_path, 1, verbose=0)
+    weights = numbers(kc.ContextNet.from_preset(tmp_path / "preset"))
+    (tmp_path / "preset").rename(tmp_path / ".preset-abc-old")
+    (tmp_path / ".preset-xyz").mkdir()
+    (tmp_path / ".preset-xyz" / "config.json").write_text("{")
+    interrupt(make_compiled(), data, tmp_path, 2, at=(1, 0))
+    assert_weights(kc.ContextNet.from_preset(tmp_path / "preset"), weights)
+    assert not list(tmp_path.glob(".preset-*"))
 
 
 def test_lines_of_the_epochs(make_compiled, plan, tmp_path, capsys):
