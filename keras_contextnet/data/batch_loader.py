@@ -21,10 +21,18 @@ class BatchLoader:
         plan: The plan. What cannot be read is added to its `skipped` and `dropped_batches`.
         sample_rate: The rate of the audio, in Hz.
         augment: What is done to each waveform, in this order.
+        part: Which part of each batch is read, and of how many.
     """
 
-    def __init__(self, plan: EpochPlan, sample_rate: int, augment: Sequence[Augmentation]):
+    def __init__(
+        self,
+        plan: EpochPlan,
+        sample_rate: int,
+        augment: Sequence[Augmentation],
+        part: tuple[int, int] = (0, 1),
+    ):
         self.plan = plan
+        self.part = part
         self.sample_rate = sample_rate
         self.augment = tuple(augment)
 
@@ -38,18 +46,51 @@ class BatchLoader:
 
         Returns:
             Audio (batch, samples) float32, its lengths (batch,) int32, tokens (batch, U) int32 and
-            their lengths (batch,) int32, padded with zeros.
+            their lengths (batch,) int32, padded with zeros. Where devices share the batch, also the
+            weights (batch,) float32 of the utterances: 0 for rows that only make up the number.
         """
-        waveforms, labels = [], []
-        for i in indices:
-            waveform = self._load(self.plan.utterances[i])
-            if waveform is not None:
-                waveforms.append(self._augmented(waveform, epoch, self.plan.utterances[i]))
-                labels.append(self.plan.tokens[i])
-        if not waveforms:
-            self.plan.dropped_batches.add((epoch, batch))
+        rows = self._rows_of_part(indices)
+        waveforms = [None if i is None else self._waveform(epoch, i) for i in rows]
+        if self.plan.devices == 1:
+            rows = [i for i, waveform in zip(rows, waveforms, strict=True) if waveform is not None]
+            waveforms = [waveform for waveform in waveforms if waveform is not None]
+            if not rows:
+                self.plan.dropped_batches.add((epoch, batch))
+                self._check_that_some_can_be_read()
+        empty = np.zeros(0, np.float32)
+        audio = [empty if waveform is None else waveform for waveform in waveforms]
+        tokens = [
+            [] if waveform is None else self.plan.tokens[i]
+            for i, waveform in zip(rows, waveforms, strict=True)
+        ]
+        if self.plan.devices == 1:
+            return *_pad(audio, np.float32), *_pad(tokens, np.int32)
+        # A part may be made up altogether; models are spared tensors without any frame.
+        padded = *_pad(audio, np.float32, at_least=1), *_pad(tokens, np.int32, at_least=1)
+        return *padded, self._weights(len(indices), rows, waveforms)
+
+    def _rows_of_part(self, indices: np.ndarray) -> list[int | None]:
+        """Returns the places of utterances in the plan, None for a row that is made up."""
+        part, parts = self.part
+        rows: list[int | None] = [*indices, *[None] * (-len(indices) % self.plan.devices)]
+        size = len(rows) // parts
+        return rows[part * size : (part + 1) * size]
+
+    def _weights(
+        self, planned: int, rows: list[int | None], waveforms: list[np.ndarray | None]
+    ) -> np.ndarray:
+        """Returns weights with which the mean over all rows is that over the utterances."""
+        is_read = np.array([waveform is not None for waveform in waveforms])
+        lost = sum(i is not None for i in rows) - is_read.sum()
+        if lost:
             self._check_that_some_can_be_read()
-        return *_pad(waveforms, np.float32), *_pad(labels, np.int32)
+        whole = planned + -planned % self.plan.devices
+        return (is_read * (whole / max(1, planned - lost))).astype(np.float32)
+
+    def _waveform(self, epoch: int, index: int) -> np.ndarray | None:
+        utterance = self.plan.utterances[index]
+        waveform = self._load(utterance)
+        return None if waveform is None else self._augmented(waveform, epoch, utterance)
 
     def _load(self, utterance: Utterance) -> np.ndarray | None:
         try:
@@ -83,9 +124,11 @@ class BatchLoader:
         return waveform
 
 
-def _pad(rows: Sequence[Sequence[float]], dtype: type) -> tuple[np.ndarray, np.ndarray]:
+def _pad(
+    rows: Sequence[Sequence[float]], dtype: type, at_least: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.array([len(row) for row in rows], np.int32)
-    padded = np.zeros((len(rows), lengths.max(initial=0)), dtype)
+    padded = np.zeros((len(rows), lengths.max(initial=at_least)), dtype)
     for i, row in enumerate(rows):
         padded[i, : len(row)] = row
     return padded, lengths

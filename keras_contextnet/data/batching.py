@@ -20,18 +20,20 @@ class BatchLimits:
         size: Utterances, where `seconds` is not given.
         seconds: Seconds of audio: the longest utterance times their number.
         tokens: Tokens: the longest transcript times the number of utterances.
+        devices: Devices that share a batch. The limits are those of one device's part.
     """
 
     size: int = 16
     seconds: float | None = None
     tokens: int | None = None
+    devices: int = 1
 
     def batch_size(self, longest: float, most_tokens: int) -> int:
         """Returns how many utterances fit that are at most so long, with at most so many tokens."""
         size = self.size if self.seconds is None else int(self.seconds // longest)
         if self.tokens is not None:
             size = min(size, self.tokens // max(1, most_tokens))
-        return max(1, size)
+        return self.devices * max(1, size)
 
 
 @dataclass(frozen=True)

@@ -47,12 +47,16 @@ class EpochPlan:
             tokens than frames.
         drop_remainder: Whether to leave out a last batch that is not full.
         on_error: `"raise"`, or `"skip"` to leave out audio files that cannot be read.
+        devices: Devices that share each batch. `batch_size`, `batch_seconds` and `batch_tokens` are
+            then those of one device's part. What is missing to a multiple of their number, in the
+            last batch, is made up by rows without audio, text or weight.
 
     Attributes:
         utterances: Those that were not left out, a list.
         tokens: Their token ids, a list of lists.
         skipped: `SkippedUtterances`, those that were; with `on_error="skip"` more may follow while
             audio is read.
+        devices: As given.
         dropped_batches: Pairs (epoch, batch) of which nothing could be read, as far as was read.
 
     Raises:
@@ -86,6 +90,7 @@ class EpochPlan:
         max_tokens_per_second: float | None = None,
         drop_remainder: bool = False,
         on_error: str = "raise",
+        devices: int = 1,
     ):
         check_positive(
             batch_size=batch_size,
@@ -94,11 +99,13 @@ class EpochPlan:
             max_duration=max_duration,
             max_tokens=max_tokens,
             max_tokens_per_second=max_tokens_per_second,
+            devices=devices,
         )
         if on_error not in ("raise", "skip"):
             raise ValueError(f"Expected on_error to be 'raise' or 'skip'. Received: {on_error!r}.")
         self.shuffle, self.seed = shuffle, seed
         self.drop_remainder, self.on_error = drop_remainder, on_error
+        self.devices = devices
         self.skipped = SkippedUtterances()
         self.dropped_batches: set[tuple[int, int]] = set()
 
@@ -126,7 +133,7 @@ class EpochPlan:
         self._buckets = make_buckets(
             np.array([durations[i] for i in kept]),
             np.array([len(tokens[i]) for i in kept]),
-            BatchLimits(batch_size, batch_seconds, batch_tokens),
+            BatchLimits(batch_size, batch_seconds, batch_tokens, devices),
             by_length=bucket,
         )
         self._count = len(epoch_batches(self._buckets, None, drop_remainder))

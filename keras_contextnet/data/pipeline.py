@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -119,6 +119,7 @@ def dataset_from_plan(
     start: tuple[int, int] = (0, 0),
     repeat: bool = False,
     num_workers: int | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Makes a `tf.data.Dataset` that reads the batches of a plan.
 
@@ -138,13 +139,18 @@ def dataset_from_plan(
         start: The epoch and the batch at which to begin, both from 0. Nothing before them is read.
         repeat: Whether to go on for ever.
         num_workers: Batches that are read at the same time. Defaults to what tf.data finds best.
+        part: Which part of each batch to read, and of how many: `(0, 2)` is the first half. Their
+            number divides `plan.devices`.
 
     Returns:
         A `tf.data.Dataset` of the elements that `make_dataset` describes. Its cardinality is
-        unknown where its passes differ in length, or may.
+        unknown where its passes differ in length, or may. Where `plan.devices` is more than one,
+        every batch has a multiple of that many rows, and elements are `(x, y, sample_weight)`.
+        Weights (batch,) are 0 for rows that make up the number and for audio that could not be
+        read; those of the others make the mean over all rows the mean over utterances.
 
     Raises:
-        ValueError: If `start` is not in the plan, or an argument is out of range.
+        ValueError: If `start` or `part` is not in the plan, or an argument is out of range.
         tf.errors.InvalidArgumentError: While iterating, if an audio file cannot be read and the
             plan does not skip it. The message names the file.
 
@@ -164,6 +170,7 @@ def dataset_from_plan(
 
     check_positive(sample_rate=sample_rate, num_workers=num_workers)
     _check_start(start, len(plan))
+    _check_part(part, plan.devices)
     dataset = tf.data.Dataset.from_generator(
         _endless_positions(plan, start) if repeat else _passes(plan, start),
         output_signature=(tf.TensorSpec((2,), tf.int64), tf.TensorSpec((None,), tf.int64)),
@@ -175,10 +182,10 @@ def dataset_from_plan(
     elif start[1] == 0:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(plan)))
     dataset = dataset.map(
-        _batch_in_graph(BatchLoader(plan, sample_rate, augment)),
+        _batch_in_graph(BatchLoader(plan, sample_rate, augment, part)),
         num_parallel_calls=num_workers or tf.data.AUTOTUNE,
     )
-    if plan.on_error == "skip":
+    if plan.on_error == "skip" and plan.devices == 1:
         dataset = dataset.filter(lambda x, y: tf.size(x["audio_length"]) > 0)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
@@ -190,6 +197,15 @@ def _check_start(start: tuple[int, int], batches: int) -> None:
             "Expected start to be an epoch from 0 on and one of its batches, from 0 to "
             f"{batches - 1}. Received: start={start!r}. After the last batch, give the next epoch "
             "and 0."
+        )
+
+
+def _check_part(part: tuple[int, int], devices: int) -> None:
+    number, parts = part
+    if parts < 1 or devices % parts or not 0 <= number < parts:
+        raise ValueError(
+            "Expected part to be a number from 0 on and how many parts there are, which divides "
+            f"the plan's devices, {devices}. Received: part={part!r}"
         )
 
 
@@ -226,11 +242,11 @@ def _batch_in_graph(load: BatchLoader) -> Callable:
     def load_array(place: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         return load(int(place[0]), int(place[1]), indices)
 
-    def batch(
-        place: tf.Tensor, indices: tf.Tensor
-    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        audio, audio_length, tokens, token_length = tf.numpy_function(
-            load_array, [place, indices], (tf.float32, tf.int32, tf.int32, tf.int32)
+    def batch(place: tf.Tensor, indices: tf.Tensor) -> tuple[Any, ...]:
+        shared = load.plan.devices > 1
+        dtypes = (tf.float32, tf.int32, tf.int32, tf.int32, *[tf.float32] * shared)
+        audio, audio_length, tokens, token_length, *weights = tf.numpy_function(
+            load_array, [place, indices], dtypes
         )
         # numpy_function forgets the ranks.
         x = {
@@ -241,6 +257,6 @@ def _batch_in_graph(load: BatchLoader) -> Callable:
             "tokens": tf.ensure_shape(tokens, (None, None)),  # (batch, U)
             "token_length": tf.ensure_shape(token_length, (None,)),
         }
-        return x, y
+        return x, y, *(tf.ensure_shape(weight, (None,)) for weight in weights)
 
     return batch
