@@ -5,6 +5,7 @@ Under JAX there are no replicas: every operation sees the whole batch, wherever 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -18,6 +19,12 @@ def num_replicas() -> int:
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def strategy_scope(model: keras.Model) -> AbstractContextManager:
+    """Where variables become those of every replica, if a model was made under a strategy."""
+    strategy = getattr(model, "_distribute_strategy", None)
+    return nullcontext() if strategy is None else strategy.scope()
 
 
 def sum_over_replicas(tensor: Any) -> Any:

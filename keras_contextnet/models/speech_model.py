@@ -15,6 +15,7 @@ from keras_contextnet.replicas import (
     mean_over_replicas,
     results_for_workers,
     share_of_replica,
+    strategy_scope,
     sum_over_replicas,
 )
 
@@ -144,7 +145,8 @@ class SpeechModel(keras.Model):
     def make_train_function(self, force: bool = False) -> Any:
         # Variables that appear in the first step have TensorFlow trace that step twice.
         if not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
+            with strategy_scope(self):
+                self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 
     def compute_loss(
