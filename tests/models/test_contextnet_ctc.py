@@ -38,7 +38,7 @@ def make_ctc():
     return make_ctc
 
 
-def test_a_call_gives_logits_and_their_greedy_transcript(make_ctc, batch):
+def test_a_call_gives_logits_and_their_greedy_transcript(make_ctc, batch, call):
     model = make_ctc()
     outputs = model.predict_on_batch(batch[0])
     assert outputs["logits"].shape == (2, 7, 29)
@@ -47,7 +47,7 @@ def test_a_call_gives_logits_and_their_greedy_transcript(make_ctc, batch):
     for name, value in zip(("tokens", "token_length", "token_frame"), decoded, strict=True):
         np.testing.assert_array_equal(outputs[name], value, err_msg=name)
     assert outputs["token_length"].min() > 0
-    assert set(model(batch[0], training=True)) == {"encoder_output", "frame_length", "logits"}
+    assert set(call(model, batch[0], training=True)) == {"encoder_output", "frame_length", "logits"}
 
 
 def test_an_utterance_gives_the_same_alone(make_ctc, batch):
@@ -60,12 +60,11 @@ def test_an_utterance_gives_the_same_alone(make_ctc, batch):
     np.testing.assert_array_equal(alone["tokens"][0, :count], outputs["tokens"][1, :count])
 
 
-@pytest.mark.parametrize("loss", [None, CTCLoss(blank_id=-1)])
-def test_evaluation_is_the_ctc_loss_and_error_rates(loss, make_ctc, batch):
+def test_evaluation_is_the_ctc_loss_and_error_rates(make_ctc, quickly, batch):
     x, y = batch
     model = make_ctc()
     metrics = [WordErrorRate(model.tokenizer), CharacterErrorRate(model.tokenizer)]
-    model.compile(loss=loss, metrics=metrics)
+    model.compile(metrics=metrics, **quickly)
     results = model.evaluate(x, y, return_dict=True, verbose=0)
     outputs = model.predict_on_batch(x)
     assert results["loss"] == pytest.approx(float(CTCLoss(28)(y, outputs)), rel=1e-5)
@@ -80,9 +79,12 @@ def test_evaluation_is_the_ctc_loss_and_error_rates(loss, make_ctc, batch):
     assert results["cer"] == pytest.approx(float(rate.result()), rel=1e-5)
 
 
-def test_fit_trains_every_weight(make_ctc, batch):
+@pytest.mark.parametrize("loss", [None, CTCLoss(blank_id=-1)])
+def test_fit_trains_every_weight(loss, make_ctc, quickly, batch):
     model = make_ctc(l2=1e-6)
-    model.compile(keras.optimizers.Adam(1e-3), metrics=[WordErrorRate(model.tokenizer)])
+    metrics = [WordErrorRate(model.tokenizer)]
+    arguments = quickly if loss else {}  # once as users run it
+    model.compile(keras.optimizers.Adam(1e-3), loss=loss, metrics=metrics, **arguments)
     before = [np.array(weight) for weight in model.trainable_weights]
     history = model.fit(*batch, validation_data=batch, epochs=3, verbose=0).history
     assert set(history) >= {"loss", "val_loss", "val_wer"}
@@ -102,7 +104,6 @@ def test_learns_to_transcribe(make_ctc, examples):
     model.compile(keras.optimizers.Adam(0.01))
     model.fit(waveform[None], y, epochs=80, verbose=0)
     assert model.transcribe(waveform) == "seen and heard"
-    assert model.transcribe([waveform, waveform]) == ["seen and heard"] * 2
 
 
 def test_keras_file_keeps_weights_and_training(make_ctc, quickly, batch, tmp_path):
@@ -165,6 +166,7 @@ def test_paper_preset():
         model = kc.ContextNetCTC.from_preset(
             "small",
             load_weights=False,
+            encoder=kc.ContextNetEncoder(blocks=BLOCKS),
             tokenizer=kc.text.CharacterTokenizer("abc"),
             dtype="bfloat16",
         )
@@ -174,15 +176,13 @@ def test_paper_preset():
 
 def test_a_transducer_goes_on_from_it(make_ctc, make_contextnet, quickly, batch):
     ctc = make_ctc()
-    encoded = ctc.predict_on_batch(batch[0])["encoder_output"]
+    before = ctc.encoder.get_weights(), ctc.ctc_head.get_weights()
     model = make_contextnet(encoder=ctc.encoder, ctc_head=ctc.ctc_head, frontend=ctc.frontend)
-    assert model.encoder is ctc.encoder
-    outputs = model.predict_on_batch(batch[0])
-    np.testing.assert_allclose(outputs["encoder_output"], encoded, atol=1e-5)
     model.compile(keras.optimizers.Adam(1e-3), **quickly)
     model.fit(*batch, verbose=0)
-    after = ctc.predict_on_batch(batch[0])["encoder_output"]
-    assert np.abs(after - encoded).max() > 0  # one encoder
+    for old, part in zip(before, (ctc.encoder, ctc.ctc_head), strict=True):
+        change = np.abs(part.get_weights()[0] - old[0]).max()
+        assert 0 < change < 2e-3  # the same weights, one step of Adam further
 
 
 def test_what_does_not_fit_is_named(make_ctc, quickly, batch):
