@@ -19,14 +19,13 @@ def ctc_loss_of(model, x, y):
     return float(CTCLoss(28)(y, frames))
 
 
-@pytest.mark.parametrize("ctc_weight", [0.3, 0.0])
-def test_evaluation_adds_the_weighted_ctc_loss(ctc_weight, make_contextnet, quickly, batch):
+def test_evaluation_adds_the_weighted_ctc_loss(make_contextnet, quickly, batch):
     x, y = batch
-    model = with_head(make_contextnet, ctc_weight=ctc_weight)
+    model = with_head(make_contextnet, ctc_weight=0.3)
     model.compile(**quickly)
     plain = make_contextnet()
     plain.compile(**quickly)
-    expected = plain.evaluate(x, y, verbose=0) + ctc_weight * ctc_loss_of(model, x, y)
+    expected = plain.evaluate(x, y, verbose=0) + 0.3 * ctc_loss_of(model, x, y)
     assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
 
 
@@ -38,10 +37,13 @@ def test_inference_is_that_of_the_model_without_a_head(make_contextnet, batch):
         np.testing.assert_array_equal(outputs[name], value, err_msg=name)
 
 
-@pytest.mark.parametrize("compilation", ["default", "jit"])
-def test_fit_trains_head_and_encoder(compilation, make_contextnet, batch):
+@pytest.mark.parametrize(
+    "jit_compile",
+    [pytest.param(False, marks=pytest.mark.tensorflow_only), True],
+)
+def test_fit_trains_head_and_encoder(jit_compile, make_contextnet, batch):
     model = with_head(make_contextnet)
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=compilation == "jit")
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=jit_compile)
     head, before = model.ctc_head.get_weights(), ctc_loss_of(model, *batch)
     history = model.fit(*batch, epochs=5, verbose=0).history
     assert list(history) == ["loss"]
