@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import typer
@@ -43,6 +44,7 @@ def train(
     clip_norm: option.ClipNorm = None,
     average: option.Average = None,
     seed: option.Seed = 0,
+    distribute: option.Distribute = False,
     checkpoint_minutes: option.CheckpointMinutes = 10.0,
     tensorboard: option.Tensorboard = False,
 ) -> None:
@@ -54,13 +56,20 @@ def train(
 
     Example: keras-contextnet train corpus.jsonl --split train --dev-split dev --warmup-steps 2000
     """
-    with session():
+    with session(), ExitStack() as scopes:
         import keras
 
         from keras_contextnet import training
-        from keras_contextnet.data import EpochPlan, dataset_from_plan, make_dataset
+        from keras_contextnet.data import EpochPlan
         from keras_contextnet.losses import RNNTLoss
         from keras_contextnet.metrics import WordErrorRate
+
+        distribution = training.distribute() if distribute else training.Distribution()
+        scopes.enter_context(distribution.scope())
+
+        def say(line: str) -> None:
+            if distribution.is_chief:
+                typer.echo(line)
 
         keras.utils.set_random_seed(seed)
         utterances = read_utterances(data, split)
@@ -80,33 +89,38 @@ def train(
             shuffle=True,
             seed=seed,
             max_duration=max_duration,
+            devices=distribution.devices,
         )
 
         def batches(epoch: int, batch: int) -> object:
-            return dataset_from_plan(
-                plan, sample_rate, augmentation, start=(epoch, batch), repeat=True
+            return distribution.dataset(
+                plan,
+                sample_rate=sample_rate,
+                augment=augmentation,
+                start=(epoch, batch),
+                repeat=True,
             )
 
-        dev_dataset = (
-            make_dataset(
+        dev_dataset = None
+        if has_dev:
+            dev_plan = EpochPlan(
                 dev_utterances,
                 model.tokenizer,
                 batch_seconds=batch_seconds,
-                sample_rate=sample_rate,
                 bucket=True,
+                devices=distribution.devices,
             )
-            if has_dev
-            else None
-        )
+            dev_dataset = distribution.dataset(dev_plan, sample_rate=sample_rate)
         schedule = make_schedule(decay.value, learning_rate, warmup_steps, epochs * len(plan))
         model.compile(
             make_optimizer(schedule, clip_norm, average),
             loss=RNNTLoss(model.blank_id, fastemit_lambda=fastemit),
             metrics=[WordErrorRate(model.tokenizer)] if has_dev else None,
         )
-        typer.echo(
+        on_devices = f", on {distribution.devices} devices" if distribute else ""
+        say(
             f"{model.count_params():,} parameters, {len(plan.utterances)} utterances in "
-            f"{len(plan)} batches, {len(dev_utterances)} to validate on"
+            f"{len(plan)} batches, {len(dev_utterances)} to validate on{on_devices}"
         )
         training.train(
             model,
@@ -117,5 +131,6 @@ def train(
             plan=plan,
             checkpoint_minutes=checkpoint_minutes,
             tensorboard=tensorboard,
+            verbose="auto" if distribution.is_chief else 0,
         )
-        typer.echo(f"Model: {output / 'preset'}, learning curve: {output / 'curve.png'}")
+        say(f"Model: {output / 'preset'}, learning curve: {output / 'curve.png'}")

@@ -215,6 +215,15 @@ Average = Annotated[
     ),
 ]
 Seed = Annotated[int, _option(TRAINING, "Of weights, batches and augmentation.", min=0)]
+Distribute = Annotated[
+    bool,
+    _option(
+        TRAINING,
+        "Train on all GPUs of this host, or of the hosts that TF_CONFIG names; under JAX on all "
+        "devices. --batch-seconds and --batch-tokens are then those of each device.",
+        "--distribute",
+    ),
+]
 CheckpointMinutes = Annotated[
     float,
     _option(TRAINING, "Minutes between checkpoints; one is saved after each epoch too.", min=0.0),

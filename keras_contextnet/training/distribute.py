@@ -26,6 +26,12 @@ class Distribution:
 
     devices = 1
 
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process, of those that train together, is the one that writes files."""
+        with self.scope():
+            return is_chief()
+
     def scope(self) -> AbstractContextManager:
         """What model and optimizer are made in, trained and evaluated."""
         return nullcontext()

@@ -149,15 +149,16 @@ class FiniteSteps(keras.optimizers.Optimizer):
         """Applies TensorFlow's gradients under a condition; returns it as all replicas see it."""
         import tensorflow as tf
 
-        strategy = tf.distribute.get_strategy()
-        if strategy.num_replicas_in_sync > 1:
+        # Of one device, too: its updates merge the replicas like those of many.
+        replicated = tf.distribute.has_strategy()
+        if replicated:
             # Each replica has the gradients of its own part of the batch.
             broken = tf.cast(tf.logical_not(finite), tf.int32)
             replica = tf.distribute.get_replica_context()
             finite = tf.equal(replica.all_reduce(tf.distribute.ReduceOp.SUM, broken), 0)
         if self._skips_by_itself:
             self.inner_optimizer.apply(grads, variables)
-        elif strategy.num_replicas_in_sync == 1:
+        elif not replicated:
             ops.cond(finite, lambda: self.inner_optimizer.apply(grads, variables), lambda: None)
         else:
             # An update merges the replicas, which no branch of a condition in one of them can do.

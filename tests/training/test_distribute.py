@@ -5,11 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 import keras_contextnet as kc
-from keras_contextnet.training import Distribution, distribute
+from keras_contextnet.training import Distribution, FiniteSteps, distribute
 from keras_contextnet.training.distribute import _check_equal
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -113,3 +114,18 @@ def test_hosts_that_do_not_agree_are_told():
     _check_equal([4, 4], "Expected the same.")
     with pytest.raises(ValueError, match=r"Expected the same\. Received: \[4, 0\]"):
         _check_equal([4, 0], "Expected the same.")
+
+
+@pytest.mark.tensorflow_only
+def test_a_strategy_of_one_device_takes_steps_and_skips_them():
+    """As `--distribute` makes on a host without a second device."""
+    with distribute().scope():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+        model.compile(FiniteSteps(keras.optimizers.SGD(0.1)), "mse", jit_compile=False)
+    before = model.get_weights()[0]
+    x = np.array([[1.0, 2.0], [np.nan, 1.0]], "float32")
+    model.fit(x, np.ones((2, 1)), batch_size=1, shuffle=False, verbose=0)
+    after = model.get_weights()[0]
+    error = x[:1] @ before - 1.0
+    np.testing.assert_allclose(after, before - 0.1 * 2 * error * x[:1].T, rtol=1e-5)
+    assert int(keras.ops.convert_to_numpy(model.optimizer.skipped)) == 1
