@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_contextnet.training.batch_norm_statistics import (
+    estimate_moving_averages,
+    moving_averages,
+)
+
 
 class AveragedWeights(keras.callbacks.Callback):
     """Evaluates with the averages, where the optimizer keeps some.
 
     Unlike `keras.callbacks.SwapEMAWeights` it finds optimizers inside of others however deep,
-    swaps without arithmetic, so that training goes on with the very same numbers, and leaves the
-    weights where there has been no step to average over yet.
+    swaps without arithmetic, so that training goes on with the very same numbers, leaves the
+    weights where there has been no step to average over yet, and gives batch norm statistics that
+    belong to the averages.
+
+    Args:
+        batches: function that makes batches of training data, pairs of model inputs and anything,
+            which are heard once for every set of averages; None leaves batch norm as it is.
+        count: int. How many of those batches; a momentum of 0.9 forgets what was before in 40.
 
     Example:
 
@@ -31,35 +42,61 @@ class AveragedWeights(keras.callbacks.Callback):
     ```
     """
 
+    def __init__(self, batches: Callable[[], Iterable[Any]] | None = None, count: int = 40) -> None:
+        super().__init__()
+        self.batches, self.count = batches, count
+        self._step: int | None = None  # of which `_estimated` are
+        self._estimated: list[Any] = []
+
     def on_test_begin(self, logs: Any = None) -> None:
-        swap_averages(self.model)
+        if swap_averages(self.model) and self.batches is not None:
+            self._live = _values(moving_averages(self.model))
+            self._use_estimated_statistics(self.batches)
 
     def on_test_end(self, logs: Any = None) -> None:
-        swap_averages(self.model)
+        if swap_averages(self.model) and self.batches is not None:
+            _assign(moving_averages(self.model), self._live)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Runs a block while the model has the averages for weights."""
+        self.on_test_begin()
+        try:
+            yield
+        finally:
+            self.on_test_end()
+
+    def _use_estimated_statistics(self, batches: Callable[[], Iterable[Any]]) -> None:
+        step = int(ops.convert_to_numpy(self.model.optimizer.iterations))
+        if self._step == step:
+            _assign(moving_averages(self.model), self._estimated)
+            return
+        estimate_moving_averages(self.model, batches(), self.count)
+        self._step, self._estimated = step, _values(moving_averages(self.model))
 
 
-@contextmanager
-def averages_in_place(model: keras.Model) -> Iterator[None]:
-    """Runs a block while the model has the averages for weights."""
-    swap_averages(model)
-    try:
-        yield
-    finally:
-        swap_averages(model)
+def _values(variables: list[keras.Variable]) -> list[Any]:
+    return [ops.copy(variable) for variable in variables]
 
 
-def swap_averages(model: keras.Model) -> None:
-    """Exchanges weights and averages, if there are any."""
+def _assign(variables: list[keras.Variable], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def swap_averages(model: keras.Model) -> bool:
+    """Exchanges weights and averages, if there are any; returns whether there are."""
     optimizer = model.optimizer
     while hasattr(optimizer, "inner_optimizer"):
         optimizer = optimizer.inner_optimizer
     if not getattr(optimizer, "use_ema", False) or not optimizer.built:
-        return
+        return False
     if int(ops.convert_to_numpy(optimizer.iterations)) == 0:
-        return
+        return False
     averages = optimizer._model_variables_moving_average
     for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
         if average is not None:
             value = ops.copy(variable)
             variable.assign(average)
             average.assign(value)
+    return True

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from keras_contextnet.training.averaged_weights import averages_in_place
+from keras_contextnet.training.averaged_weights import AveragedWeights
 from keras_contextnet.training.run_log import RunLog
 
 WEIGHTS = "model.weights.h5"
@@ -26,11 +26,15 @@ class BestPreset(keras.callbacks.Callback):
         folder: of the preset.
         log: where problems are told.
         monitor: name of what has to be low, such as "val_wer"; None saves every epoch.
+        averages: what the model is evaluated with, a callback of the same run.
     """
 
-    def __init__(self, folder: str | Path, log: RunLog, monitor: str | None) -> None:
+    def __init__(
+        self, folder: str | Path, log: RunLog, monitor: str | None, averages: AveragedWeights
+    ) -> None:
         super().__init__()
         self.folder, self.log, self.monitor = Path(folder), log, monitor
+        self.averages = averages
         self.best = math.inf
 
     def get_state(self) -> float | None:
@@ -56,16 +60,20 @@ class BestPreset(keras.callbacks.Callback):
             return
         model = self.model
         with self.log.warns_where_not_written(f"the preset of epoch {epoch + 1}"):
-            with averages_in_place(model), _without_optimizer(model):
+            with self.averages.in_place(), _without_optimizer(model):
                 model.save_to_preset(self.folder)
             if self.monitor and value < self.best:
                 self.best = float(value)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether one could be written."""
+        return (self.folder / WEIGHTS).is_file()
+
     def load(self, model: keras.Model) -> None:
-        """Gives the model the weights of the preset, if one could be written."""
-        if (self.folder / WEIGHTS).is_file():
-            with _without_optimizer(model):
-                model.load_weights(self.folder / WEIGHTS)
+        """Gives the model the weights of the preset."""
+        with _without_optimizer(model):
+            model.load_weights(self.folder / WEIGHTS)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -207,15 +208,15 @@ def is_chief() -> bool:
     return cluster.task_type == "chief" or ("chief" not in jobs and cluster.task_id == 0)
 
 
-def check_same_everywhere(number: int, message: str) -> None:
-    """Raises ValueError on every process unless all of them have the same number."""
+def gather(number: int) -> list[int]:
+    """The numbers of all processes that train together; each waits for the others."""
     if keras.backend.backend() == "jax":
         import jax
 
         if jax.process_count() > 1:
             from jax.experimental.multihost_utils import process_allgather
 
-            _check_equal([int(n) for n in process_allgather(number)], message)
+            return [int(n) for n in process_allgather(np.asarray(number))]
     elif keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -223,15 +224,11 @@ def check_same_everywhere(number: int, message: str) -> None:
         if strategy.num_replicas_in_sync > 1 and strategy.extended._in_multi_worker_mode():
 
             @tf.function
-            def gather() -> tf.Tensor:
+            def gather_in_graph() -> tf.Tensor:
                 return strategy.gather(strategy.run(lambda: tf.constant([number])), axis=0)
 
-            _check_equal([int(n) for n in gather()], message)
-
-
-def _check_equal(numbers: list[int], message: str) -> None:
-    if len(set(numbers)) > 1:
-        raise ValueError(f"{message} Received: {numbers}")
+            return [int(n) for n in gather_in_graph()]
+    return [number]
 
 
 def _rows_for_each(batch: Any, count: int) -> tf.data.Dataset:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_contextnet.replicas import strategy_scope
+from keras_contextnet.replicas import num_replicas, strategy_scope
 from keras_contextnet.training.averaged_weights import AveragedWeights
 from keras_contextnet.training.bad_batches import BadBatches
 from keras_contextnet.training.batch_plan import BatchPlan
 from keras_contextnet.training.best_preset import BestPreset
 from keras_contextnet.training.checkpoint import CheckpointFolder
 from keras_contextnet.training.checkpointing import Checkpointing, ShortFirstEpoch
-from keras_contextnet.training.distribute import check_same_everywhere, is_chief
+from keras_contextnet.training.distribute import gather, is_chief
 from keras_contextnet.training.finite_mean import track_finite_loss
 from keras_contextnet.training.finite_steps import FiniteSteps
 from keras_contextnet.training.history_file import HistoryFile
@@ -50,8 +51,8 @@ def train(
     checkpoint when it is started again with the same folder: with the same weights, optimizer
     and random state, at the same place in the data.
 
-    Of several processes (see `distribute`) the first one writes and at the end has the best epoch's
-    weights; all read the checkpoints, so the folder has to be one that they share.
+    Of several processes (see `distribute`) the first one writes; all read the checkpoints, so the
+    folder has to be one that they share.
 
     A step whose loss or gradients are not finite changes nothing; its batch is named in the log.
     Where the optimizer averages weights (`use_ema`), validation and preset have the averages.
@@ -80,7 +81,8 @@ def train(
 
     Raises:
         ValueError: if the model is not compiled, `train_data` is a function and there is no
-            `plan`, or the folder's checkpoints are damaged or of another model.
+            `plan`, or the folder's checkpoints are damaged, of another model, or not the same
+            on every host.
         ImportError: without matplotlib (extra `plot`), or tensorboard (extra `tensorboard`).
 
     Example:
@@ -121,7 +123,8 @@ def train(
     batches = BatchPlan(plan) if from_start else None
 
     measures, bad_batches = Measures(batches), BadBatches(log, batches)
-    best = BestPreset(folder / "preset", log, _monitored(model, validation_data))
+    averages = AveragedWeights(_batches_for_statistics(model, train_data) if from_start else None)
+    best = BestPreset(folder / "preset", log, _monitored(model, validation_data), averages)
     checkpointing = Checkpointing(
         CheckpointFolder(folder / "checkpoints"),
         log,
@@ -136,12 +139,7 @@ def train(
     board = [tensorboard_callback(folder / "tensorboard")] if tensorboard and writes else []
     if checkpointing.restore(model):
         log.line(_where(checkpointing))
-    with strategy_scope(model):
-        check_same_everywhere(
-            int(keras.ops.convert_to_numpy(model.optimizer.steps)),
-            f"Expected {folder} to be the same on every host: they share it or begin anew. The "
-            "steps in their checkpoints differ.",
-        )
+    _check_that_hosts_agree(model, folder)
     measures.first_batch = checkpointing.first_batch
     history_file = HistoryFile(folder / "history.csv", checkpointing.epoch, log)
     curve.load(history_file.rows)
@@ -149,7 +147,7 @@ def train(
     history = keras.callbacks.History()
     history.on_train_begin()  # which gives it its epochs, none where the run is done
     steps = batches.batches_per_epoch if batches else None
-    order: list[keras.callbacks.Callback] = [AveragedWeights(), bad_batches, measures]
+    order: list[keras.callbacks.Callback] = [averages, bad_batches, measures]
     if checkpointing.first_batch and steps:
         order.insert(0, ShortFirstEpoch(steps - checkpointing.first_batch))
     order += [*callbacks, history]
@@ -168,9 +166,30 @@ def train(
             shuffle=isinstance(train_data, keras.utils.PyDataset),
             callbacks=order,
         )
-    if writes:
-        best.load(model)
+    with strategy_scope(model):
+        # JAX assigns on all processes or on none.
+        if all(gather(int(best.is_there))):
+            best.load(model)
     return history
+
+
+def _check_that_hosts_agree(model: ContextNet, folder: Path) -> None:
+    with strategy_scope(model):
+        steps = gather(int(keras.ops.convert_to_numpy(model.optimizer.steps)))
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"Expected {folder} to be the same on every host, for each to go on from the same "
+            f"checkpoint. Received: checkpoints after {steps} steps. Use a folder that all hosts "
+            "share."
+        )
+
+
+def _batches_for_statistics(
+    model: ContextNet, train_data: Callable[[int, int], Any]
+) -> Callable[[], Any] | None:
+    with strategy_scope(model):
+        # Several replicas would need the statistics of all of them.
+        return partial(train_data, 0, 0) if num_replicas() == 1 else None
 
 
 def _guard(model: ContextNet) -> keras.metrics.Metric:

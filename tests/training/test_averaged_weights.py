@@ -3,7 +3,7 @@ import numpy as np
 from keras import ops
 
 from keras_contextnet.training import AveragedWeights, FiniteSteps
-from keras_contextnet.training.averaged_weights import averages_in_place
+from keras_contextnet.training.batch_norm_statistics import moving_averages
 
 
 def make_model(**arguments):
@@ -12,6 +12,12 @@ def make_model(**arguments):
     optimizer = keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.8)
     model.compile(FiniteSteps(optimizer), "mse", **arguments)
     return model, optimizer
+
+
+def averages_of(model, *arguments):
+    averages = AveragedWeights(*arguments)
+    averages.set_model(model)
+    return averages
 
 
 def numbers(variables):
@@ -50,7 +56,7 @@ def test_averages_are_those_of_the_weights_after_each_step():
                 0.8 * average + 0.2 * weight for average, weight in zip(expected, now, strict=True)
             ]
         )
-    with averages_in_place(model):
+    with averages_of(model).in_place():
         inside = numbers(model.trainable_variables)
     for average, value in zip(inside, expected, strict=True):
         np.testing.assert_allclose(average, value, rtol=1e-5)
@@ -62,6 +68,54 @@ def test_before_any_step_the_weights_stay():
     model, _ = make_model()
     model.optimizer.build(model.trainable_variables)
     before = numbers(model.trainable_variables)
-    with averages_in_place(model):
+    with averages_of(model).in_place():
         for weight, value in zip(numbers(model.trainable_variables), before, strict=True):
             np.testing.assert_array_equal(weight, value)
+
+
+def far_from_its_averages(plan, make_compiled):
+    """A model whose first steps were large, and whose averages have not followed."""
+    model = make_compiled(keras.optimizers.SGD(0.3, use_ema=True, ema_momentum=0.5))
+    for batch in plan.dataset().take(4):
+        model.train_on_batch(*batch)
+    return model
+
+
+def test_batch_norm_has_the_statistics_of_the_averages(plan, make_compiled):
+    model = far_from_its_averages(plan, make_compiled)
+    live = numbers(moving_averages(model))
+    averages = averages_of(model, plan.dataset, 60)
+    with averages.in_place():
+        inside = numbers(moving_averages(model))
+        # From elsewhere, by other batches, with the same weights.
+        other = make_compiled()
+        other.set_weights(model.get_weights())
+        for average in moving_averages(other):
+            average.assign(ops.full_like(average, 5.0))
+        for x, _ in plan.dataset(epoch=7).take(60):
+            other.encode(x, training=True)
+    for value, expected, before in zip(inside, numbers(moving_averages(other)), live, strict=True):
+        scale = np.abs(expected).max()
+        assert np.abs(value - expected).max() < 0.3 * scale
+        assert np.abs(value - expected).mean() < 0.5 * np.abs(before - expected).mean()
+    for value, before in zip(numbers(moving_averages(model)), live, strict=True):
+        np.testing.assert_array_equal(value, before)
+
+
+def test_batches_are_heard_once_for_each_set_of_averages(plan, make_compiled):
+    model, starts = far_from_its_averages(plan, make_compiled), []
+
+    def batches():
+        starts.append(0)
+        return plan.dataset()
+
+    averages, seen = averages_of(model, batches, 3), []
+    for _ in range(2):
+        with averages.in_place():
+            seen.append(numbers(moving_averages(model)))
+    assert len(starts) == 1
+    for first, second in zip(*seen, strict=True):
+        np.testing.assert_array_equal(first, second)
+    model.train_on_batch(*next(iter(plan.dataset())))
+    with averages.in_place():
+        assert len(starts) == 2

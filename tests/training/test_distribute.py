@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import keras_contextnet as kc
-from keras_contextnet.training import Distribution, FiniteSteps, distribute
-from keras_contextnet.training.distribute import _check_equal
+from keras_contextnet.training import Distribution, FiniteSteps, distribute, train
 
 sys.path.insert(0, str(Path(__file__).parent))
 import distributed_run
@@ -110,10 +109,13 @@ def test_distribute_takes_what_there_is():
         pass
 
 
-def test_hosts_that_do_not_agree_are_told():
-    _check_equal([4, 4], "Expected the same.")
-    with pytest.raises(ValueError, match=r"Expected the same\. Received: \[4, 0\]"):
-        _check_equal([4, 0], "Expected the same.")
+def test_hosts_that_do_not_agree_are_told(monkeypatch, tmp_path, make_contextnet):
+    model = make_contextnet()
+    model.compile("adam")
+    monkeypatch.setattr("keras_contextnet.training.run.gather", lambda number: [number, number + 4])
+    message = r"Expected .* to be the same on every host.*after \[0, 4\] steps"
+    with pytest.raises(ValueError, match=message):
+        train(model, None, tmp_path, epochs=1)
 
 
 @pytest.mark.tensorflow_only
