@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_contextnet.training.batch_norm_statistics import (
     estimate_moving_averages,
+    hearing,
     moving_averages,
 )
 
@@ -45,6 +46,7 @@ class AveragedWeights(keras.callbacks.Callback):
     def __init__(self, batches: Callable[[], Iterable[Any]] | None = None, count: int = 40) -> None:
         super().__init__()
         self.batches, self.count = batches, count
+        self._hear: Callable[[Any], None] | None = None
         self._step: int | None = None  # of which `_estimated` are
         self._estimated: list[Any] = []
 
@@ -56,6 +58,12 @@ class AveragedWeights(keras.callbacks.Callback):
     def on_test_end(self, logs: Any = None) -> None:
         if swap_averages(self.model) and self.batches is not None:
             _assign(moving_averages(self.model), self._live)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        # Estimates belong to whole batches, of which each process has a part: all have to make
+        # them, at this moment, even if one process alone is going to save the averages.
+        with self.in_place():
+            pass
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -71,7 +79,9 @@ class AveragedWeights(keras.callbacks.Callback):
         if self._step == step:
             _assign(moving_averages(self.model), self._estimated)
             return
-        estimate_moving_averages(self.model, batches(), self.count)
+        if self._hear is None:
+            self._hear = hearing(self.model)
+        estimate_moving_averages(self._hear, batches(), self.count)
         self._step, self._estimated = step, _values(moving_averages(self.model))
 
 

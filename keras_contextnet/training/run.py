@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_contextnet.replicas import num_replicas, strategy_scope
+from keras_contextnet.replicas import strategy_scope
 from keras_contextnet.training.averaged_weights import AveragedWeights
 from keras_contextnet.training.bad_batches import BadBatches
 from keras_contextnet.training.batch_plan import BatchPlan
@@ -123,7 +123,7 @@ def train(
     batches = BatchPlan(plan) if from_start else None
 
     measures, bad_batches = Measures(batches), BadBatches(log, batches)
-    averages = AveragedWeights(_batches_for_statistics(model, train_data) if from_start else None)
+    averages = AveragedWeights(partial(train_data, 0, 0) if from_start else None)
     best = BestPreset(folder / "preset", log, _monitored(model, validation_data), averages)
     checkpointing = Checkpointing(
         CheckpointFolder(folder / "checkpoints"),
@@ -182,14 +182,6 @@ def _check_that_hosts_agree(model: ContextNet, folder: Path) -> None:
             f"checkpoint. Received: checkpoints after {steps} steps. Use a folder that all hosts "
             "share."
         )
-
-
-def _batches_for_statistics(
-    model: ContextNet, train_data: Callable[[int, int], Any]
-) -> Callable[[], Any] | None:
-    with strategy_scope(model):
-        # Several replicas would need the statistics of all of them.
-        return partial(train_data, 0, 0) if num_replicas() == 1 else None
 
 
 def _guard(model: ContextNet) -> keras.metrics.Metric:
