@@ -53,6 +53,8 @@ def train(
     The output folder gets preset/ (what the other commands take as MODEL), history.csv, train.log
     and the curve.png of losses and error rates. The same command, given again after an
     interruption, goes on where its last checkpoint was saved, in the middle of an epoch too.
+    Recordings that cannot be read and batches of a loss that is not a number are left out, counted,
+    and named in train.log.
 
     Example: keras-contextnet train corpus.jsonl --split train --dev-split dev --warmup-steps 2000
     """
@@ -89,6 +91,7 @@ def train(
             shuffle=True,
             seed=seed,
             max_duration=max_duration,
+            on_error="skip",
             devices=distribution.devices,
         )
 

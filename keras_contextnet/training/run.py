@@ -21,6 +21,7 @@ from keras_contextnet.training.finite_mean import track_finite_loss
 from keras_contextnet.training.finite_steps import FiniteSteps
 from keras_contextnet.training.history_file import HistoryFile
 from keras_contextnet.training.learning_curve import LearningCurve
+from keras_contextnet.training.left_out import LeftOutUtterances
 from keras_contextnet.training.measures import Measures
 from keras_contextnet.training.progress import Progress
 from keras_contextnet.training.run_log import RunLog
@@ -150,6 +151,8 @@ def train(
     order: list[keras.callbacks.Callback] = [averages, bad_batches, measures]
     if checkpointing.first_batch and steps:
         order.insert(0, ShortFirstEpoch(steps - checkpointing.first_batch))
+    if plan is not None:
+        order.append(LeftOutUtterances(log, plan))
     order += [*callbacks, history]
     if writes:
         order += [best, history_file, curve, *board, Progress(log, measures, verbose)]

@@ -25,6 +25,7 @@ class MemoryPlan:
         self.features = rng.normal(size=(count, FRAMES, 80)).astype("float32")
         self.tokens = rng.integers(1, 28, size=(count, 3)).astype("int32")
         self.bad = set()
+        self.skipped = []
 
     def __len__(self):
         return self.count // self.size
