@@ -76,7 +76,7 @@ def test_before_any_step_the_weights_stay():
 def far_from_its_averages(plan, make_compiled):
     """A model whose first steps were large, and whose averages have not followed."""
     model = make_compiled(keras.optimizers.SGD(0.3, use_ema=True, ema_momentum=0.5))
-    for batch in plan.dataset().take(4):
+    for batch in plan.dataset().take(4).as_numpy_iterator():
         model.train_on_batch(*batch)
     return model
 
@@ -91,8 +91,8 @@ def test_batch_norm_has_the_statistics_of_the_averages(plan, make_compiled):
         other = make_compiled()
         other.set_weights(model.get_weights())
         for average in moving_averages(other):
-            average.assign(ops.full_like(average, 5.0))
-        for x, _ in plan.dataset(epoch=7).take(60):
+            average.assign(np.full(average.shape, 5.0))
+        for x, _ in plan.dataset(epoch=7).take(60).as_numpy_iterator():
             other.encode(x, training=True)
     for value, expected, before in zip(inside, numbers(moving_averages(other)), live, strict=True):
         scale = np.abs(expected).max()
@@ -116,6 +116,6 @@ def test_batches_are_heard_once_for_each_set_of_averages(plan, make_compiled):
     assert len(starts) == 1
     for first, second in zip(*seen, strict=True):
         np.testing.assert_array_equal(first, second)
-    model.train_on_batch(*next(iter(plan.dataset())))
+    model.train_on_batch(*next(plan.dataset().as_numpy_iterator()))
     with averages.in_place():
         assert len(starts) == 2
