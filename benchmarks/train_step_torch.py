@@ -84,8 +84,8 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"PyTorch {torch.__version__} encoder of small, "
-        f"{sum(p.numel() for p in encoder.parameters()):,} parameters: first step {times[0]:.1f} s, "
-        f"warm step {warm:.2f} s (median of {arguments.steps}), "
+        f"{sum(p.numel() for p in encoder.parameters()):,} parameters: "
+        f"first step {times[0]:.1f} s, warm step {warm:.2f} s (median of {arguments.steps}), "
         f"{arguments.batch * arguments.seconds / warm:.0f} audio-s/s, peak memory {peak:.0f} MB"
     )
 
