@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import h5py
+from keras_contextnet.atomic_write import new_file
 
+if TYPE_CHECKING:
     from keras_contextnet.models.speech_model import SpeechModel
 
 
@@ -27,30 +28,42 @@ def save_preset_weights(model: SpeechModel, path: Path, half_precision: bool = F
     Raises:
         ValueError: for a weight that float16 cannot hold, because it is too large or not finite.
     """
+    with _without_optimizer(model):
+        model.save_weights(path)
+    if half_precision:
+        _halve_precision(path)
+
+
+def load_preset_weights(model: SpeechModel, path: Path) -> None:
+    """Reads such a file, into a compiled model too, whose optimizer stays as it is."""
+    with _without_optimizer(model):
+        model.load_weights(path)
+
+
+@contextmanager
+def _without_optimizer(model: SpeechModel) -> Iterator[None]:
+    optimizer = getattr(model, "optimizer", None)
+    model.optimizer = None
+    try:
+        yield
+    finally:
+        model.optimizer = optimizer
+
+
+def _halve_precision(path: Path) -> None:
     import h5py
 
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-        whole = Path(folder) / "whole.weights.h5"
-        model.save_weights(whole)
-        with h5py.File(whole) as old, h5py.File(path, "w") as new:
-            _copy(old, new, half_precision)
+    with h5py.File(path) as old, new_file(path) as part, h5py.File(part, "w") as new:
 
+        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Dataset):
+                new.create_dataset(name, data=_halved(name, item[()]))
+            else:
+                new.require_group(name)
+            new[name].attrs.update(item.attrs)
 
-def _copy(old: h5py.File, new: h5py.File, half_precision: bool) -> None:
-    import h5py
-
-    def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if name.split("/")[0] == "optimizer":
-            return
-        if isinstance(item, h5py.Dataset):
-            weight = item[()]
-            new.create_dataset(name, data=_halved(name, weight) if half_precision else weight)
-        else:
-            new.require_group(name)
-        new[name].attrs.update(item.attrs)
-
-    new.attrs.update(old.attrs)
-    old.visititems(copy)
+        new.attrs.update(old.attrs)
+        old.visititems(copy)
 
 
 def _halved(name: str, weight: np.ndarray) -> np.ndarray:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from keras_contextnet.models.preset_weights import load_preset_weights
+from keras_contextnet.models.presets import WEIGHTS
 from keras_contextnet.training.averaged_weights import AveragedWeights
 from keras_contextnet.training.run_log import RunLog
-
-WEIGHTS = "model.weights.h5"
 
 
 class BestPreset(keras.callbacks.Callback):
@@ -58,10 +56,9 @@ class BestPreset(keras.callbacks.Callback):
         value = (logs or {}).get(self.monitor, math.nan) if self.monitor else -math.inf
         if not (self.monitor is None or value < self.best or not self.folder.exists()):
             return
-        model = self.model
         with self.log.warns_where_not_written(f"the preset of epoch {epoch + 1}"):
-            with self.averages.in_place(), _without_optimizer(model):
-                model.save_to_preset(self.folder)
+            with self.averages.in_place():
+                self.model.save_to_preset(self.folder)
             if self.monitor and value < self.best:
                 self.best = float(value)
 
@@ -72,16 +69,4 @@ class BestPreset(keras.callbacks.Callback):
 
     def load(self, model: keras.Model) -> None:
         """Gives the model the weights of the preset."""
-        with _without_optimizer(model):
-            model.load_weights(self.folder / WEIGHTS)
-
-
-@contextmanager
-def _without_optimizer(model: keras.Model) -> Iterator[None]:
-    """A weights file has the optimizer too, which makes it three times larger."""
-    optimizer = model.optimizer
-    model.optimizer = None
-    try:
-        yield
-    finally:
-        model.optimizer = optimizer
+        load_preset_weights(model, self.folder / WEIGHTS)

@@ -294,7 +294,7 @@ def test_a_disk_that_is_full_costs_no_run(make_compiled, plan, tmp_path):
     class Fill(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
-                free = shutil.disk_usage(disk).free - 150_000
+                free = shutil.disk_usage(disk).free - 60_000
                 (disk / "filler").write_bytes(bytes(free))
 
     try:
