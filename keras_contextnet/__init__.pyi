@@ -6,6 +6,7 @@ from keras_contextnet import litert as litert
 from keras_contextnet import losses as losses
 from keras_contextnet import metrics as metrics
 from keras_contextnet import models as models
+from keras_contextnet import optimizers as optimizers
 from keras_contextnet import schedules as schedules
 from keras_contextnet import text as text
 from keras_contextnet.models import ContextNet as ContextNet
@@ -33,6 +34,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "optimizers",
     "schedules",
     "text",
 ]

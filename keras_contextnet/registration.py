@@ -37,6 +37,7 @@ REGISTERED = {
         "Predictor",
         "SimpleJoiner",
     ),
+    "optimizers": ("FusedAdam",),
     "schedules": ("TransformerSchedule", "WarmupCosineSchedule"),
     "text": ("AggregateTokenizer", "CharacterTokenizer", "SentencePieceTokenizer"),
     "training": ("FiniteSteps",),

@@ -34,6 +34,7 @@ def train(
     tokenizer: option.Tokens = None,
     variational_noise: option.VariationalNoise = 0.0,
     dtype: option.ComputeDtype = None,
+    bfloat16_products: option.BFloat16Products = False,
     ctc_weight: option.CtcWeight = 0.0,
     fastemit: option.FastEmit = 0.0,
     epochs: option.Epochs = 100,
@@ -63,6 +64,7 @@ def train(
 
         from keras_contextnet import training
         from keras_contextnet.data import EpochPlan
+        from keras_contextnet.layers import set_product_dtype
         from keras_contextnet.losses import RNNTLoss
         from keras_contextnet.metrics import WordErrorRate
 
@@ -74,6 +76,7 @@ def train(
                 typer.echo(line)
 
         keras.utils.set_random_seed(seed)
+        set_product_dtype("bfloat16" if bfloat16_products else None)
         utterances = read_utterances(data, split)
         has_dev = bool(dev or dev_split)
         dev_utterances = read_utterances(dev or data, dev_split) if has_dev else []

@@ -55,9 +55,9 @@ def make_optimizer(
     average: float | None,
 ) -> keras.optimizers.Optimizer:
     """Makes the paper's optimizer, with what was asked for besides."""
-    import keras
+    from keras_contextnet.optimizers import FusedAdam
 
-    return keras.optimizers.Adam(
+    return FusedAdam(
         rate,
         global_clipnorm=clip_norm or None,
         use_ema=average is not None,

@@ -13,7 +13,17 @@ import pytest
 import keras_contextnet as kc
 from keras_contextnet.registration import REGISTERED, StandIn
 
-SUBPACKAGES = ["data", "decoding", "layers", "litert", "losses", "metrics", "models", "text"]
+SUBPACKAGES = [
+    "data",
+    "decoding",
+    "layers",
+    "litert",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "text",
+]
 
 OPTIONAL = [
     "tensorflow_text",

@@ -4,6 +4,7 @@ from keras_contextnet.layers.context_block import ContextBlock
 from keras_contextnet.layers.log_mel import LogMelSpectrogram
 from keras_contextnet.layers.masked_batch_norm import MaskedBatchNormalization
 from keras_contextnet.layers.pointwise_conv import PointwiseConvNorm
+from keras_contextnet.layers.pointwise_product import set_product_dtype
 from keras_contextnet.layers.separable_conv import SeparableConvBlock
 from keras_contextnet.layers.spec_augment import SpecAugment
 from keras_contextnet.layers.squeeze_excite import SqueezeExcite1D
@@ -18,4 +19,5 @@ __all__ = [
     "SpecAugment",
     "SqueezeExcite1D",
     "Swish",
+    "set_product_dtype",
 ]

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_contextnet.layers import SeparableConvBlock, set_product_dtype
 from keras_contextnet.layers.pointwise_product import pointwise_product
 
 
@@ -50,3 +51,44 @@ def test_the_gradient(training):
     np.testing.assert_allclose(
         of_kernel, np.einsum("btc,btf->cf", x, upstream), rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.fixture
+def bfloat16_products():
+    set_product_dtype("bfloat16")
+    yield
+    set_product_dtype(None)
+
+
+def bfloat16(x):
+    """Rounds to the 8 significant bits that bfloat16 has."""
+    mantissa, exponent = np.frexp(x.astype("float64"))
+    return np.ldexp(np.round(mantissa * 256) / 256, exponent)
+
+
+def test_training_multiplies_rounded_numbers_when_asked_to(bfloat16_products):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 9, 64)).astype("f4"), rng.normal(size=(64, 7)).astype("f4")
+    exact = x.astype("float64") @ kernel
+    np.testing.assert_allclose(pointwise_product(x, kernel, False), exact, rtol=1e-5, atol=1e-5)
+    trained = np.asarray(pointwise_product(x, kernel, True))
+    assert trained.dtype == np.float32
+    rounded = bfloat16(x) @ bfloat16(kernel)
+    np.testing.assert_allclose(trained, rounded, rtol=2**-8, atol=1e-4)
+    assert np.abs(trained - exact).max() > 1e-3
+
+
+def test_layers_give_float32_and_float32_gradients(bfloat16_products):
+    layer = SeparableConvBlock(8)
+    x = np.random.default_rng(0).normal(size=(2, 9, 4)).astype("f4")
+    model = keras.Sequential([keras.Input((None, 4)), layer])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    before = layer.get_weights()[1]
+    model.fit(x, np.ones((2, 9, 8), "f4"), verbose=0)
+    assert np.abs(layer.get_weights()[1] - before).max() > 0
+    assert keras.backend.standardize_dtype(layer(x, training=True).dtype) == "float32"
+
+
+def test_refuses_other_dtypes():
+    with pytest.raises(ValueError, match="float16"):
+        set_product_dtype("float16")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_contextnet.optimizers import FusedAdam
 from keras_contextnet.training import FiniteSteps
 from keras_contextnet.training.finite_mean import FiniteMean
 
@@ -46,6 +47,7 @@ def batches(factors):
 
 OPTIMIZERS = {
     "adam": lambda: keras.optimizers.Adam(0.01, global_clipnorm=1.0, use_ema=True),
+    "fused_adam": lambda: FusedAdam(0.01, ema_every=2, global_clipnorm=1.0, use_ema=True),
     "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.9),
 }
 
