@@ -1,4 +1,4 @@
-"""Transcribes ten utterances with small_en, exports it to LiteRT, and transcribes them with the file.
+"""Transcribes ten utterances with small_en, and again with the LiteRT file that it exports to.
 
     pip install ".[litert]"
     python examples/quickstart.py
@@ -51,7 +51,9 @@ def main():
 
     runs = {
         "Keras": transcribe_each(model.transcribe, waveforms),
-        "LiteRT": transcribe_each(lambda waveform: transcriber.transcribe(waveform).text, waveforms),
+        "LiteRT": transcribe_each(
+            lambda waveform: transcriber.transcribe(waveform).text, waveforms
+        ),
     }
     references = [utterance.text for utterance in utterances]
     columns = {"Reference": references} if references else {"File": [str(file) for file in files]}

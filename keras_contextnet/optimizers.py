@@ -53,6 +53,24 @@ class FusedAdam(keras.optimizers.Adam):
         super().__init__(learning_rate, **kwargs)
         self.ema_every = ema_every
 
+    def _backend_update_step(
+        self, grads: Any, trainable_variables: Any, learning_rate: Any
+    ) -> None:
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            step = tf.cast(self.iterations + 1, tf.float32)
+            # Tensors that all variables share, since a constant each would be most of the graph.
+            self._shared = {
+                "beta1_power": tf.pow(self.beta_1, step),
+                "beta2_power": tf.pow(self.beta_2, step),
+                "lr": tf.cast(learning_rate, tf.float32),
+                "beta1": tf.constant(self.beta_1),
+                "beta2": tf.constant(self.beta_2),
+                "epsilon": tf.constant(self.epsilon),
+            }
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         if keras.backend.backend() != "tensorflow":
             super().update_step(gradient, variable, learning_rate)
@@ -61,22 +79,13 @@ class FusedAdam(keras.optimizers.Adam):
 
         index = self._get_variable_index(variable)
         variable = _tensorflow_variable(variable)
-        step = tf.cast(self.iterations + 1, variable.dtype)
-
-        def scalar(value: Any) -> Any:
-            return tf.cast(value, variable.dtype)
-
+        dtype = variable.dtype
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=_tensorflow_variable(self._momentums[index]).handle,
             v=_tensorflow_variable(self._velocities[index]).handle,
-            beta1_power=tf.pow(scalar(self.beta_1), step),
-            beta2_power=tf.pow(scalar(self.beta_2), step),
-            lr=scalar(learning_rate),
-            beta1=scalar(self.beta_1),
-            beta2=scalar(self.beta_2),
-            epsilon=scalar(self.epsilon),
-            grad=tf.cast(tf.convert_to_tensor(gradient), variable.dtype),
+            grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
+            **{name: tf.cast(value, dtype) for name, value in self._shared.items()},
         )
 
     def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
