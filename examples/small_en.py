@@ -9,21 +9,26 @@ where it was interrupted. The folder gets one folder a stage, and the result as 
     short        CTC on utterances of a few seconds, nothing masked: on whole ones, a CTC model can
                  answer with blanks alone for days
     ctc          CTC on all
+    (text)       the new predictor alone, as a language model, where there is `--text`
     frozen       the new predictor and joiner, on real speech, while the encoder stays as it is
     transducer   all weights, on all
 """
 
 import argparse
 import os
+import random
+import re
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's messages at start-up
 
 import keras
+import tensorflow as tf
 
 import keras_contextnet as kc
 from keras_contextnet.data import EpochPlan, dataset_from_plan, make_dataset, read_manifest
 from keras_contextnet.data.augmentation import AddNoise, Reverberate, SpeedPerturbation
+from keras_contextnet.models import PredictorLanguageModel
 from keras_contextnet.schedules import WarmupCosineSchedule
 from keras_contextnet.training import train
 
@@ -88,6 +93,35 @@ def make_transducer(ctc):
     )
 
 
+def read_sentences(path):
+    """Reads plain text, a sentence a line, as transcripts are written."""
+    with open(path, encoding="utf-8") as file:
+        lines = [re.sub(r"[^a-z']+", " ", line.lower().replace("\u2019", "'")) for line in file]
+    return [line.strip() for line in lines if line.strip()]
+
+
+def learn_text(model, sentences, epochs=2, batch_size=64, longest=64):
+    """Trains a transducer's predictor as a language model."""
+    tokens = sorted((model.tokenizer.encode(s)[:longest] for s in sentences), key=len)
+    groups = [tokens[i : i + batch_size] for i in range(0, len(tokens), batch_size)]
+
+    def batches():
+        random.Random(0).shuffle(groups)
+        for group in groups:
+            padded = keras.utils.pad_sequences(group, padding="post", value=-1)
+            yield padded, padded
+
+    spec = tf.TensorSpec((None, None), tf.int32)
+    data = tf.data.Dataset.from_generator(batches, output_signature=(spec, spec))
+    language_model = PredictorLanguageModel(model.predictor, model.joiner)
+    schedule = WarmupCosineSchedule(3e-3, min(200, len(groups) // 2), epochs * len(groups))
+    language_model.compile(
+        kc.optimizers.FusedAdam(schedule, beta_2=0.98, global_clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1),
+    )
+    language_model.fit(data, epochs=epochs, verbose=2)
+
+
 def run_stage(
     model,
     folder,
@@ -108,13 +142,15 @@ def run_stage(
         shuffle=True,
         max_duration=max_duration,
     )
+    steps = epochs * len(plan)
     model.compile(
         kc.optimizers.FusedAdam(
-            WarmupCosineSchedule(peak, warmup, epochs * len(plan)),
+            WarmupCosineSchedule(peak, warmup, steps),
             beta_2=0.98,
             global_clipnorm=2.0,
             use_ema=True,
-            ema_momentum=0.999,
+            # Averages of a short stage must have forgotten what it began with.
+            ema_momentum=min(0.999, 1 - 10 / max(steps, 20)),
         ),
         metrics=[kc.metrics.WordErrorRate(model.tokenizer)],
     )
@@ -134,6 +170,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifests", type=Path, nargs="+")
     parser.add_argument("--folder", type=Path, default=Path("runs/small_en"))
+    parser.add_argument(
+        "--text", type=Path, help="sentences to learn the language from, one a line"
+    )
     parser.add_argument("--noise", type=Path, help="folder of recordings to mix in")
     parser.add_argument("--reverberation", action="store_true", help="put a fifth into rooms")
     parser.add_argument("--batch-seconds", type=float, default=60.0)
@@ -184,6 +223,8 @@ def main():
     ctc = stage(make_ctc_model(tokenizer), "short", everything, epochs[0], 1e-3, max_duration=6)
     ctc = stage(with_augmenter(ctc), "ctc", everything, epochs[1], 1e-3)
     model = make_transducer(ctc)
+    if arguments.text is not None and not (arguments.folder / "frozen").exists():
+        learn_text(model, read_sentences(arguments.text))
     model.encoder.trainable = False
     model = stage(model, "frozen", real, epochs[2], 2e-3)
     model.encoder.trainable = True

@@ -35,6 +35,7 @@ REGISTERED = {
         "ContextNetEncoder",
         "Joiner",
         "Predictor",
+        "PredictorLanguageModel",
         "SimpleJoiner",
     ),
     "optimizers": ("FusedAdam",),

@@ -6,6 +6,7 @@ from keras_contextnet.models.ctc_head import CTCHead
 from keras_contextnet.models.encoder import ContextNetEncoder
 from keras_contextnet.models.joiner import Joiner
 from keras_contextnet.models.predictor import Predictor
+from keras_contextnet.models.predictor_language_model import PredictorLanguageModel
 from keras_contextnet.models.simple_joiner import SimpleJoiner
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "ContextNetEncoder",
     "Joiner",
     "Predictor",
+    "PredictorLanguageModel",
     "SimpleJoiner",
 ]

@@ -90,7 +90,22 @@ def test_small_en_goes_through_its_stages(run, utterances, tmp_path, capsys):
         )
     )
     folder = tmp_path / "run"
-    arguments = (manifest, "--folder", folder, "--epochs", 1, 1, 1, 1, "--vocabulary-size", 40)
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join([f"{u.text.capitalize()}!" for u in utterances] + [""]))
+    arguments = (
+        manifest,
+        "--folder",
+        folder,
+        "--text",
+        text,
+        "--epochs",
+        1,
+        1,
+        1,
+        1,
+        "--vocabulary-size",
+        40,
+    )
     # Warm-ups are shorter than three steps.
     run("small_en", *arguments, "--batch-seconds", 10, "--warmup", 1, encoder_blocks=lambda: BLOCKS)
     stages = {"short", "ctc", "frozen", "transducer"}
