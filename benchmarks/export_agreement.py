@@ -24,6 +24,7 @@ from ai_edge_litert.interpreter import Interpreter
 import keras_contextnet
 from keras_contextnet.data import load_audio, read_manifest
 from keras_contextnet.metrics import word_errors
+from keras_contextnet.models.paper_presets import PRESETS
 
 CALIBRATION = 32  # recordings
 NAMED = 5  # as many that differ are named
@@ -36,7 +37,7 @@ def main() -> None:
     model = keras_contextnet.ContextNet.from_preset(arguments.preset)
     utterances = read_manifest(arguments.manifest, split=arguments.split)[: arguments.limit]
     waveforms = [load_audio(u.audio) for u in utterances]
-    if arguments.preset in model.presets:
+    if arguments.preset in PRESETS:
         spread_logits(model, waveforms[0])
 
     # Calibrated on recordings that are not compared, where the manifest has others.

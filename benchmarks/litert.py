@@ -26,11 +26,12 @@ def main() -> None:
     import keras_contextnet
     from keras_contextnet.data import load_audio
     from keras_contextnet.export import litert_operators
+    from keras_contextnet.models.paper_presets import PRESETS
 
     keras.utils.set_random_seed(0)
     model = keras_contextnet.ContextNet.from_preset(arguments.preset)
     waveform = load_audio(arguments.audio) if arguments.audio else synthetic_audio()
-    if arguments.preset in model.presets:
+    if arguments.preset in PRESETS:
         set_token_rate(model, waveform, arguments.tokens_per_second)
     with tempfile.TemporaryDirectory() as folder:
         paths = {}

@@ -25,10 +25,11 @@ def make_model(
     ctc_weight: float,
 ) -> ContextNet:
     """Makes a model of random weights, or loads one to go on with."""
-    from keras_contextnet import ContextNet, ContextNetEncoder, Joiner
+    from keras_contextnet import ContextNetEncoder, Joiner
+    from keras_contextnet.models.paper_presets import PRESETS
     from keras_contextnet.text import english_tokenizer
 
-    from_scratch = preset in ContextNet.presets
+    from_scratch = preset in PRESETS
     overrides: dict[str, Any] = {"l2": l2}
     if dtype is not None:
         overrides["dtype"] = dtype

@@ -73,7 +73,7 @@ def test_model_s_parts_are_keras_layers_and_weights_exist_from_the_start(make_co
     parts = sum(len(part.weights) for part in (model.encoder, model.predictor, model.joiner))
     assert len(model.weights) == parts > 0
     assert model.blank_id == 28
-    assert kc.ContextNet.presets.keys() == {"small", "medium", "large"}
+    assert kc.ContextNet.presets.keys() == {"small", "medium", "large", "small_en"}
 
 
 @pytest.mark.parametrize("fastemit_lambda", [0.0, 0.5])
