@@ -46,7 +46,7 @@ def main():
     exported = arguments.folder / "asr.tflite"
     exported.parent.mkdir(parents=True, exist_ok=True)
     console.print(f"Exporting {model.count_params():,} parameters to {exported}")
-    model.export(exported, format="litert", quantization="dynamic_int8")
+    model.export(exported, format="litert", quantization="float16")
     transcriber = kc.litert.Transcriber(exported)  # by NumPy and the LiteRT runtime alone
 
     runs = {

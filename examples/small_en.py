@@ -114,7 +114,7 @@ def learn_text(model, sentences, epochs=2, batch_size=64, longest=64):
     spec = tf.TensorSpec((None, None), tf.int32)
     data = tf.data.Dataset.from_generator(batches, output_signature=(spec, spec))
     language_model = PredictorLanguageModel(model.predictor, model.joiner)
-    schedule = WarmupCosineSchedule(3e-3, min(200, len(groups) // 2), epochs * len(groups))
+    schedule = WarmupCosineSchedule(3e-3, min(200, len(groups)), epochs * len(groups))
     language_model.compile(
         kc.optimizers.FusedAdam(schedule, beta_2=0.98, global_clipnorm=1.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1),

@@ -70,9 +70,14 @@ class Joiner(keras.layers.Layer):
         encoder_output_shape: tuple[int | None, ...],
         predictor_output_shape: tuple[int | None, ...],
     ) -> None:
-        self.encoder_projection.build(encoder_output_shape)
-        self.predictor_projection.build(predictor_output_shape)
-        self.output_projection.build((None, None, None, self.units))
+        shapes = {
+            self.encoder_projection: encoder_output_shape,
+            self.predictor_projection: predictor_output_shape,
+            self.output_projection: (None, None, None, self.units),
+        }
+        for projection, shape in shapes.items():
+            if not projection.built:  # by a `PredictorLanguageModel`
+                projection.build(shape)
 
     def call(self, encoder_output: Any, predictor_output: Any) -> Any:
         encoder_output = self.encoder_projection(encoder_output)  # (batch, T, units)

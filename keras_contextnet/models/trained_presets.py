@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-TRAINED_PRESETS: dict[str, str] = {}
+TRAINED_PRESETS: dict[str, str] = {
+    "small_en": "6.8 M parameters, trained on 22 hours of read English: a first version, which "
+    "gets 42% of the words of new speakers wrong."
+}
 
 
 def trained_preset_folder(name: str) -> Path:

@@ -20,7 +20,7 @@ def test_scores_are_the_joiners_on_silence_without_the_blank(blank_id, rng):
     tokens = rng.integers(1, 4, (2, 7))
     logits = np.asarray(PredictorLanguageModel(predictor, joiner)(tokens))
     assert logits.shape == (2, 7, 5)
-    joiner.encoder_projection.build((None, None, 3))  # its bias is zero, and so is silence
+    # The bias of the encoder's projection is zero, and so is what it is given.
     lattice = np.asarray(joiner(np.zeros((2, 1, 3), "float32"), predictor(tokens)))[:, 0, :-1]
     others = np.arange(5) != blank_id
     np.testing.assert_allclose(logits[..., others], lattice[..., others], rtol=1e-5, atol=1e-6)

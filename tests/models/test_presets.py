@@ -71,7 +71,7 @@ def test_paper_preset_with_weights_asked_for_is_an_error():
 @pytest.mark.parametrize("name", ["tiny", "no/such/folder"])
 def test_unknown_preset_is_an_error(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where no folder has such a name
-    match = rf"\['large', 'medium', 'small'\].*Received: preset='{name}'"
+    match = rf"\['large', 'medium', 'small', 'small_en'\].*Received: preset='{name}'"
     with pytest.raises(ValueError, match=match):
         kc.ContextNet.from_preset(name)
 
