@@ -52,7 +52,7 @@ def make_ctc_model(tokenizer):
     """The encoder with a CTC head."""
     return kc.ContextNetCTC(
         encoder=kc.ContextNetEncoder(
-            blocks=encoder_blocks(), squeeze_excite_conv=False, dropout=0.05, name="encoder"
+            blocks=encoder_blocks(), squeeze_excite_conv=False, dropout=0.1, name="encoder"
         ),
         ctc_head=kc.CTCHead(tokenizer.vocabulary_size + 1, name="ctc_head"),
         tokenizer=tokenizer,
@@ -61,7 +61,7 @@ def make_ctc_model(tokenizer):
 
 def make_augmenter():
     """The paper's masks, of which it has up to ten in time, for longer utterances."""
-    return kc.layers.SpecAugment(time_masks=3, name="augmenter")
+    return kc.layers.SpecAugment(time_masks=5, name="augmenter")
 
 
 def with_augmenter(ctc):
@@ -122,35 +122,16 @@ def learn_text(model, sentences, epochs=2, batch_size=64, longest=64):
     language_model.fit(data, epochs=epochs, verbose=2)
 
 
-def run_stage(
-    model,
-    folder,
-    utterances,
-    dev,
-    epochs,
-    peak,
-    warmup,
-    augmentation,
-    batch_seconds,
-    max_duration=17,
-):
-    """Trains for some epochs, with a learning rate that is nothing at the end."""
-    plan = EpochPlan(
-        utterances,
-        model.tokenizer,
-        batch_seconds=batch_seconds,
-        shuffle=True,
-        max_duration=max_duration,
-    )
-    steps = epochs * len(plan)
+def run_stage(model, folder, plan, dev, epochs, schedule, augmentation):
+    """Trains for some epochs, and returns the model of the best."""
     model.compile(
         kc.optimizers.FusedAdam(
-            WarmupCosineSchedule(peak, warmup, steps),
+            schedule,
             beta_2=0.98,
             global_clipnorm=2.0,
             use_ema=True,
             # Averages of a short stage must have forgotten what it began with.
-            ema_momentum=min(0.999, 1 - 10 / max(steps, 20)),
+            ema_momentum=min(0.999, 1 - 10 / max(epochs * len(plan), 20)),
         ),
         metrics=[kc.metrics.WordErrorRate(model.tokenizer)],
     )
@@ -159,7 +140,7 @@ def run_stage(
         lambda *start: dataset_from_plan(plan, augment=augmentation, start=start, repeat=True),
         folder,
         epochs,
-        make_dataset(dev, model.tokenizer, batch_seconds=batch_seconds, bucket=True),
+        dev,
         plan=plan,
     )
     return type(model).from_preset(folder / "preset", load_weights=True)
@@ -196,25 +177,26 @@ def main():
     dev = [u for u in utterances if u.split == "dev"]
     real = [u for u in utterances if u.split not in ("dev", "synthetic")]
     everything = 2 * real + [u for u in utterances if u.split == "synthetic"]
-    augmentation = [SpeedPerturbation()]
+    augmentation = [SpeedPerturbation((0.88, 0.94, 1.0, 1.06, 1.12))]
     if arguments.reverberation:
         augmentation.append(Reverberate(probability=0.2))
     if arguments.noise is not None:
         augmentation.append(AddNoise(arguments.noise, probability=0.3))
 
     def stage(model, name, utterances, epochs, peak, max_duration=17):
-        return run_stage(
-            model,
-            arguments.folder / name,
+        batch_seconds = arguments.batch_seconds
+        plan = EpochPlan(
             utterances,
-            dev,
-            epochs,
-            peak,
-            arguments.warmup,
-            augmentation,
-            arguments.batch_seconds,
-            max_duration,
+            tokenizer,
+            batch_seconds=batch_seconds,
+            shuffle=True,
+            max_duration=max_duration,
         )
+        # The learning rate is nothing at the end.
+        schedule = WarmupCosineSchedule(peak, arguments.warmup, epochs * len(plan))
+        validation = make_dataset(dev, tokenizer, batch_seconds=batch_seconds, bucket=True)
+        folder = arguments.folder / name
+        return run_stage(model, folder, plan, validation, epochs, schedule, augmentation)
 
     tokenizer = kc.text.train_sentencepiece(
         [u.text for u in real], vocabulary_size=arguments.vocabulary_size

@@ -123,3 +123,38 @@ def test_small_en_goes_through_its_stages(run, utterances, tmp_path, capsys):
     }
     np.testing.assert_array_equal(encoders["frozen"], encoders["ctc"])
     assert 0 < np.abs(encoders["transducer"] - encoders["frozen"]).max() < 0.1
+
+
+def test_synthesized_speech(run, tmp_path):
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_text(
+        "\u201cDon't,\u201d said Mr. 'Ames'.\nIn 1850.\n...\nToo short\nToo long\n"
+    )
+    spoken = []
+
+    def tone(name):
+        def speak(text, tempo):
+            spoken.append((name, text, tempo))
+            seconds = {"Too short": 0.4, "Too long": 30}.get(text, 3) / tempo
+            time = np.arange(int(8000 * seconds)) / 8000
+            return np.sin(2 * np.pi * 400 * time).astype("float32"), 8000
+
+        return speak
+
+    folder = tmp_path / "synthetic"
+    run("synthesize_speech", sentences, folder, "--voices", "slt", flite_voice=tone)
+    (utterance,) = kc.data.read_manifest(folder / "manifest.jsonl")
+    assert (utterance.text, utterance.split) == ("don't said mr ames", "synthetic")
+    assert len(spoken) == 3
+    assert {name for name, *_ in spoken} == {"slt"}
+
+    waveform = kc.data.load_audio(utterance.audio)
+    assert len(waveform) == round(16000 * utterance.duration)
+    assert 3 / 1.25 < utterance.duration < 3 / 0.8, "the size must not change the duration"
+    spectrum = np.abs(np.fft.rfft(waveform))
+    pitch = spectrum.argmax() * 16000 / len(waveform)
+    # What the duration lost or gained by size is in the pitch.
+    _, _, tempo = spoken[0]
+    size = 3 / tempo / utterance.duration
+    assert pitch == pytest.approx(400 * size, rel=0.01)
+    assert 320 <= pitch <= 448
