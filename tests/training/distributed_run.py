@@ -74,7 +74,7 @@ def run(data, folder, distribution, interrupt_after=None):
                 l2=1e-3,
             )
             model.compile(
-                keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.5),
+                kc.optimizers.FusedAdam(0.01, ema_every=1, use_ema=True, ema_momentum=0.5),
                 metrics=[kc.metrics.WordErrorRate(tokenizer)] if is_tensorflow() else None,
             )
             return train(
