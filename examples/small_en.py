@@ -95,8 +95,9 @@ def make_transducer(ctc):
 
 def read_sentences(path):
     """Reads plain text, a sentence a line, as transcripts are written."""
+    letters = str.maketrans(kc.text.english_normalization())
     with open(path, encoding="utf-8") as file:
-        lines = [re.sub(r"[^a-z']+", " ", line.lower().replace("\u2019", "'")) for line in file]
+        lines = [re.sub(r"[^a-z']+", " ", line.translate(letters)) for line in file]
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -21,6 +21,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from keras_contextnet.text import english_normalization
+
 SAMPLE_RATE = 16000
 # The sizes of speakers whom a voice can pass for: below 1 is taller, with a deeper voice.
 SIZES = {"heart": (0.72, 1.12), "slt": (0.8, 1.12), "rms": (0.88, 1.25), "awb": (0.88, 1.25)}
@@ -51,8 +53,8 @@ def flite_voice(name: str) -> Callable[[str, float], tuple[np.ndarray, int]]:
 
 
 def transcript(sentence: str) -> str:
-    """Returns a sentence in the alphabet `[a-z' ]`, without quotation marks."""
-    words = re.sub(r"[^a-z']+", " ", sentence.lower().replace("\u2019", "'")).split()
+    """Returns a sentence as transcripts are written, without quotation marks."""
+    words = sentence.translate(str.maketrans(english_normalization())).split()
     return " ".join(word.strip("'") for word in words if word.strip("'"))
 
 
@@ -74,8 +76,9 @@ def main() -> None:
     lines, hours = arguments.sentences.read_text("utf-8").splitlines(), 0.0
     with open(arguments.folder / "manifest.jsonl", "w", encoding="utf-8") as manifest:
         for number, sentence in enumerate(lines):
+            text = transcript(sentence)
             # How a number is read is not in the text.
-            if re.search(r"\d", sentence) or not transcript(sentence):
+            if not re.fullmatch("[a-z' ]+", text):
                 continue
             voice = arguments.voices[random.integers(len(arguments.voices))]
             size = np.exp(random.uniform(*np.log(SIZES[voice])))
@@ -88,7 +91,7 @@ def main() -> None:
             waveform *= random.uniform(0.2, 0.8) / np.abs(waveform).max()
             path = arguments.folder / f"{number:06d}.flac"
             soundfile.write(path, waveform, SAMPLE_RATE)
-            line = {"id": path.stem, "path": path.name, "text": transcript(sentence)}
+            line = {"id": path.stem, "path": path.name, "text": text}
             line |= {"split": "synthetic", "speaker": voice, "duration": duration}
             manifest.write(json.dumps(line) + "\n")
             hours += duration / 3600

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 TRAINED_PRESETS: dict[str, str] = {
-    "small_en": "6.8 M parameters, trained on 39 hours of read English: a first version, which "
+    "small_en": "6.8 M parameters, trained on 40 hours of read English: a first version, which "
     "gets 36% of the words of new speakers wrong."
 }
 
