@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keras_contextnet_cli.recognise import is_litert, recognise
-from keras_contextnet_cli.session import Recogniser, read_utterances, report, session
+from keras_contextnet_cli.session import BeamWidth, Recogniser, read_utterances, report, session
 
 if TYPE_CHECKING:
     from keras_contextnet.data import Utterance
@@ -52,6 +52,7 @@ def evaluate(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Recordings transcribed at once; more need more memory.")
     ] = 8,
+    beam_width: BeamWidth = None,
 ) -> None:
     """Print a model's word and character error rates, with their counts.
 
@@ -66,7 +67,7 @@ def evaluate(
 
         utterances = read_utterances([manifest], split)
         recordings = [utterance.audio for utterance in utterances]
-        texts, errors = recognise(model, recordings, batch_size)
+        texts, errors = recognise(model, recordings, batch_size, beam_width)
         for error in errors.values():
             report(f"Error: {error}")
         read = [index for index in range(len(utterances)) if index not in errors]

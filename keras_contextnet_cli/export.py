@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keras_contextnet_cli.session import Model, load_model, report, session
+from keras_contextnet_cli.session import BeamWidth, Model, load_model, report, session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,6 +105,7 @@ def export(
         float,
         typer.Option(min=0, help="How much of the words 8-bit weights may change."),
     ] = 0.02,
+    beam_width: BeamWidth = None,
     license: Annotated[
         str | None,
         typer.Option(help="What the file says of its licence.", show_default=False),
@@ -133,7 +134,7 @@ def export(
                 hint = f"--{name.replace('_', '-')}"
                 raise typer.BadParameter("is for --format litert.", param_hint=hint)
     with session():
-        loaded = load_model(model)
+        loaded = load_model(model, beam_width)
         if format is Format.tf_saved_model:
             _convert(loaded, output, format)
             files = [file for file in output.rglob("*") if file.is_file()]

@@ -14,15 +14,20 @@ def is_litert(model: str) -> bool:
 
 
 def recognise(
-    model: str, files: Sequence[str | Path], batch_size: int
+    model: str, files: Sequence[str | Path], batch_size: int, beam_width: int | None
 ) -> tuple[list[str | None], dict[int, Exception]]:
     """Returns the text of each file, None where there is none, and why, by the file's index."""
     if is_litert(model):
+        if beam_width is not None:
+            raise ValueError(
+                "Expected no --beam-width for a .tflite file, whose beam was chosen when it was "
+                f"exported. Received: --beam-width {beam_width}. Export again with --beam-width."
+            )
         return _by_litert(model, files)
     from keras_contextnet.decoding.transcribe import TranscriptionError
 
     try:
-        return load_model(model).transcribe(list(files), batch_size=batch_size), {}
+        return load_model(model, beam_width).transcribe(list(files), batch_size=batch_size), {}
     except TranscriptionError as error:
         return error.texts, error.errors
 

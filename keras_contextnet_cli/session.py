@@ -35,6 +35,15 @@ Recogniser = Annotated[
     ),
 ]
 
+BeamWidth = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Transcripts that decoding follows at once; 1 is greedy, 4 makes fewer errors.",
+        show_default="the model's",
+    ),
+]
+
 
 @contextmanager
 def session(keras: bool = True) -> Iterator[None]:
@@ -73,10 +82,12 @@ def report(message: str) -> None:
     typer.echo(" ".join(message.split()), err=True)
 
 
-def load_model(model: str, **overrides: Any) -> ContextNet:
-    """Loads a MODEL argument."""
+def load_model(model: str, beam_width: int | None = None, **overrides: Any) -> ContextNet:
+    """Loads a MODEL argument, with its own beam width if None is given."""
     from keras_contextnet import ContextNet
 
+    if beam_width is not None:
+        overrides["beam_width"] = beam_width
     return ContextNet.from_preset(model, **overrides)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from keras_contextnet_cli.recognise import is_litert, recognise
-from keras_contextnet_cli.session import Recogniser, report, session
+from keras_contextnet_cli.session import BeamWidth, Recogniser, report, session
 
 
 def transcribe(
@@ -24,6 +24,7 @@ def transcribe(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Files transcribed at once; more need more memory.")
     ] = 8,
+    beam_width: BeamWidth = None,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -39,7 +40,7 @@ def transcribe(
     Example: keras-contextnet transcribe runs/my_model/preset interview.wav call.mp3
     """
     with session(keras=not is_litert(model)):
-        texts, errors = recognise(model, files, batch_size)
+        texts, errors = recognise(model, files, batch_size, beam_width)
         for index, (path, text) in enumerate(zip(files, texts, strict=True)):
             if index in errors:
                 report(f"Error: {path}: {errors[index]}")

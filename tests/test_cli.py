@@ -125,6 +125,14 @@ def test_transcribe_prints_path_and_text_of_several(preset, utterances, texts):
     assert result.stdout == "".join(f"{f}\t{t}\n" for f, t in zip(files, texts[:3], strict=True))
 
 
+def test_transcribe_searches_with_a_beam(preset, utterances, texts):
+    model = kc.ContextNet.from_preset(preset, beam_width=3)
+    expected = model.transcribe(utterances[0].audio)
+    assert expected != texts[0]
+    result = run("transcribe", preset, utterances[0].audio, "--beam-width", 3)
+    assert (result.exit_code, result.stdout) == (0, f"{expected}\n")
+
+
 def test_transcribe_names_the_bad_file_and_prints_the_others(preset, utterances, texts, tmp_path):
     bad = tmp_path / "letter.wav"
     bad.write_text("Dear Sir or Madam")
@@ -319,6 +327,9 @@ def test_an_exported_file_transcribes_and_is_evaluated_like_its_model(
     assert lines == [f"{audio}\t{text}" for audio, text in zip(recordings, texts, strict=False)]
     assert "missing.wav" in result.stderr
     assert run("evaluate", path, MANIFEST).stdout == run("evaluate", preset, MANIFEST).stdout
+    result = run("evaluate", path, MANIFEST, "--beam-width", 2)
+    assert result.exit_code == 1
+    assert "Expected no --beam-width for a .tflite file" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--quantization=float16", "--keep-float=encoder"])

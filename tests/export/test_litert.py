@@ -248,6 +248,20 @@ def test_half_precision_is_half_the_size(another_model, tmp_path):
     assert half < 0.55 * whole
 
 
+@pytest.mark.parametrize("batch", ["all"], indirect=True)
+def test_a_beam_finds_the_tokens_of_keras(another_model, expected, batch, tmp_path):
+    runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
+    model = another_model(beam_width=3)
+    path = tmp_path / "beam.tflite"
+    export_litert(model, path)
+    assert not any(name.startswith("CUSTOM") for name in litert_operators(path))
+    outputs = runtime.Interpreter(str(path)).get_signature_runner("transcribe")(**batch)
+    of_keras = model.predict_on_batch(batch)
+    for name in ("token_length", "tokens", "token_frame"):
+        np.testing.assert_array_equal(outputs[name], of_keras[name])
+    assert not np.array_equal(outputs["tokens"], expected["tokens"])  # greedily
+
+
 def test_an_unknown_quantization_is_an_error(tiny_model, tmp_path):
     with pytest.raises(ValueError, match=r"`quantization` to be one of.*Received: .*'int4'"):
         export_litert(tiny_model, tmp_path / "asr.tflite", quantization="int4")

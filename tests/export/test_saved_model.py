@@ -50,6 +50,19 @@ def test_gives_the_tokens_of_keras(loaded, batch, expected):
 
 
 @pytest.mark.tensorflow_only
+@pytest.mark.parametrize("batch", ["padded"], indirect=True)
+def test_a_beam_finds_the_tokens_of_keras(another_model, batch, tmp_path):
+    import tensorflow as tf
+
+    model = another_model(beam_width=3)
+    model.export(tmp_path / "beam", format="tf_saved_model")
+    inputs = {name: tf.constant(value) for name, value in batch.items()}
+    outputs = tf.saved_model.load(str(tmp_path / "beam")).signatures["transcribe"](**inputs)
+    expected = model.predict_on_batch(batch)
+    for name in ("token_length", "tokens", "token_frame"):
+        np.testing.assert_array_equal(outputs[name], expected[name])
+
+
 def test_loads_without_a_warning(saved_model_folder, caplog):
     import tensorflow as tf
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_contextnet as kc
-from keras_contextnet.decoding import greedy_decode
+from keras_contextnet.decoding import beam_decode, greedy_decode
 from keras_contextnet.losses import RNNTLoss, rnnt_loss
 
 
@@ -188,9 +188,35 @@ def test_wrong_inputs_and_targets_are_an_error(make_contextnet, quickly, batch):
             model.fit(x, targets, verbose=0)
 
 
+@pytest.mark.parametrize("beam_width", [0, 2.5, None])
+def test_beams_have_a_width(make_contextnet, beam_width):
+    with pytest.raises(ValueError, match=f"`beam_width` to be 1 or more. Received: {beam_width}"):
+        make_contextnet(beam_width=beam_width)
+
+
+def test_a_beam_decodes_in_place_of_the_greedy_search(make_contextnet, batch):
+    outputs = predict(make_contextnet(beam_width=3), batch[0])
+    model = make_contextnet()
+    tokens, count, frame = beam_decode(
+        outputs["encoder_output"],
+        outputs["frame_length"],
+        model.predictor,
+        model.joiner,
+        beam_width=3,
+        max_symbols_per_frame=model.max_symbols_per_frame,
+    )
+    np.testing.assert_array_equal(outputs["tokens"], tokens)
+    np.testing.assert_array_equal(outputs["token_length"], count)
+    np.testing.assert_array_equal(outputs["token_frame"], frame)
+    assert not np.array_equal(outputs["tokens"], predict(model, batch[0])["tokens"])
+
+
 def test_config_round_trip(make_contextnet, batch):
     model = make_contextnet(
-        augmenter=kc.layers.SpecAugment(time_masks=1, seed=4), l2=1e-3, max_symbols_per_frame=2
+        augmenter=kc.layers.SpecAugment(time_masks=1, seed=4),
+        l2=1e-3,
+        max_symbols_per_frame=2,
+        beam_width=2,
     )
     config = keras.saving.serialize_keras_object(model)
     again = keras.saving.deserialize_keras_object(config)
