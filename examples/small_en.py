@@ -60,8 +60,10 @@ def make_ctc_model(tokenizer):
 
 
 def make_augmenter():
-    """The paper's masks, of which it has up to ten in time, for longer utterances."""
-    return kc.layers.SpecAugment(time_masks=5, name="augmenter")
+    """Few speakers made many; the paper's masks, up to ten in time for longer utterances."""
+    return keras.Sequential(
+        [kc.layers.VocalTractPerturbation(), kc.layers.SpecAugment(time_masks=5)], name="augmenter"
+    )
 
 
 def with_augmenter(ctc):

@@ -25,6 +25,7 @@ REGISTERED = {
         "SpecAugment",
         "SqueezeExcite1D",
         "Swish",
+        "VocalTractPerturbation",
     ),
     "losses": ("CTCLoss", "PrunedRNNTLoss", "RNNTLoss"),
     "metrics": ("CharacterErrorRate", "WordErrorRate"),

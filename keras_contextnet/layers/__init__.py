@@ -9,6 +9,7 @@ from keras_contextnet.layers.separable_conv import SeparableConvBlock
 from keras_contextnet.layers.spec_augment import SpecAugment
 from keras_contextnet.layers.squeeze_excite import SqueezeExcite1D
 from keras_contextnet.layers.swish import Swish
+from keras_contextnet.layers.vocal_tract_perturbation import VocalTractPerturbation
 
 __all__ = [
     "ContextBlock",
@@ -19,5 +20,6 @@ __all__ = [
     "SpecAugment",
     "SqueezeExcite1D",
     "Swish",
+    "VocalTractPerturbation",
     "set_product_dtype",
 ]

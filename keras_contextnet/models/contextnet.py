@@ -50,7 +50,8 @@ class ContextNet(SpeechModel):
         predictor: `Predictor`. Its blank is the model's.
         joiner: `Joiner`.
         frontend: layer from audio to features; a `LogMelSpectrogram` if None.
-        augmenter: optional layer on the features while training, such as `SpecAugment`.
+        augmenter: optional layer on the features while training, such as `SpecAugment`, or a
+            `keras.Sequential` of some.
         tokenizer: optional `keras_contextnet.text.Tokenizer`, needed for text.
         simple_joiner: `SimpleJoiner`, which training with `PrunedRNNTLoss` needs.
         max_symbols_per_frame: int. Tokens that decoding may emit in one encoder frame.

@@ -31,7 +31,8 @@ class ContextNetCTC(SpeechModel):
         encoder: `ContextNetEncoder`, or any Keras model or layer with its attributes.
         ctc_head: `CTCHead`. Its blank is the model's.
         frontend: layer from audio to features; a `LogMelSpectrogram` if None.
-        augmenter: optional layer on the features while training, such as `SpecAugment`.
+        augmenter: optional layer on the features while training, such as `SpecAugment`, or a
+            `keras.Sequential` of some.
         tokenizer: optional `keras_contextnet.text.Tokenizer`, needed for text.
         l2: float. Weight of the squared norm of all trainable weights in the loss.
         **kwargs: of `keras.Model`.

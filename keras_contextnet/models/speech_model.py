@@ -30,7 +30,7 @@ class SpeechModel(keras.Model):
     Args:
         encoder: `ContextNetEncoder`, or any Keras model or layer with its attributes.
         frontend: layer from audio to features; a `LogMelSpectrogram` if None.
-        augmenter: optional layer on the features while training.
+        augmenter: optional layer on the features while training, or a `keras.Sequential` of some.
         tokenizer: optional `keras_contextnet.text.Tokenizer`.
         l2: float. Weight of the squared norm of all trainable weights in the loss.
         **kwargs: of `keras.Model`.
@@ -52,6 +52,9 @@ class SpeechModel(keras.Model):
             frontend = LogMelSpectrogram(num_bands=encoder.num_features, name="frontend")
         _check_bands(frontend, encoder)
         self.frontend = frontend
+        if isinstance(augmenter, keras.Sequential):
+            augmenter.supports_masking = True  # it hands the mask on, and warns that it may not
+            augmenter.build((None, None, encoder.num_features))  # for batches of any size
         self.augmenter = augmenter
         self.encoder = encoder
         self.tokenizer = tokenizer

@@ -69,7 +69,7 @@ def test_matches_a_search_in_numpy(width, blank_bias):
     assert found != greedy  # there was something to find
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 1000), blank_bias=st.floats(-5, 5), limit=st.integers(1, 3))
 def test_a_beam_of_one_is_greedy(seed, blank_bias, limit):
     parts, frames = make_parts(seed, blank_bias), make_frames(seed)

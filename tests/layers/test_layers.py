@@ -16,6 +16,7 @@ from keras_contextnet.layers import (
     SpecAugment,
     SqueezeExcite1D,
     Swish,
+    VocalTractPerturbation,
 )
 
 # Arguments are not the defaults, so that one that get_config leaves out is seen.
@@ -112,6 +113,10 @@ CASES = {
             mask_value=-1.0,
             seed=3,
         ),
+    ),
+    "vocal_tract_perturbation": (
+        VocalTractPerturbation,
+        dict(factors=[0.9, 1.2], low_hz=50.0, high_hz=3800.0, knee_hz=3000.0, seed=3),
     ),
 }
 
@@ -233,8 +238,9 @@ def test_training_does_not_depend_on_padding(case, batch, call, randomize):
     layer_class, arguments = case
     if layer_class is SpecAugment:
         pytest.skip("draws other numbers for another size")
-    undropped = {rate: 0.0 for rate in ("dropout", "conv_dropout") if rate in arguments}
-    layer = layer_class(**{**arguments, **undropped})
+    settled = {"dropout": 0.0, "conv_dropout": 0.0, "factors": [0.9]}  # nothing to draw
+    settled = {name: value for name, value in settled.items() if name in arguments}
+    layer = layer_class(**{**arguments, **settled})
     inputs, mask = batch
     layer.build(inputs.shape)
     start = randomize(layer).get_weights()

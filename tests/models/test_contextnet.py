@@ -1,5 +1,7 @@
 """The model's calls, its loss, and the errors that name what does not fit."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -66,6 +68,28 @@ def test_training_call_has_no_tokens_and_augments(make_contextnet, batch):
     np.testing.assert_allclose(trained["encoder_output"], silent["encoder_output"], atol=1e-5)
     heard = predict(model, features)["encoder_output"]
     assert np.abs(heard - predict(model, np.zeros_like(features))["encoder_output"]).max() > 0.01
+
+
+def test_augmenters_in_a_row_all_get_the_mask(make_contextnet, batch, tmp_path):
+    """Masks in time are laid within an utterance: those of a short one leave what follows it."""
+    masks = kc.layers.SpecAugment(0, 0, time_masks=60, time_ratio=1.0, mask_value=9.0, seed=1)
+    augmenter = keras.Sequential([kc.layers.VocalTractPerturbation(), masks])
+    model = make_contextnet(augmenter=augmenter)
+    x, _ = batch
+    features, mask = model.extract_features(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(x, training=True)
+        heard = np.asarray(model.augmenter(features, mask=mask, training=True))
+    masked = (heard == 9.0).all(axis=2)
+    mask = np.asarray(mask)
+    assert masked[mask].all() and not masked[~mask].any()
+
+    model.save_to_preset(tmp_path / "preset")
+    again = kc.ContextNet.from_preset(tmp_path / "preset")
+    for layer, expected in zip(again.augmenter.layers, augmenter.layers, strict=True):
+        assert layer.get_config() == expected.get_config()
+    again({"features": features[:1, :12]}, training=True)  # another size
 
 
 def test_model_s_parts_are_keras_layers_and_weights_exist_from_the_start(make_contextnet):
