@@ -29,7 +29,9 @@ def main() -> None:
     from keras_contextnet.models.paper_presets import PRESETS
 
     keras.utils.set_random_seed(0)
-    model = keras_contextnet.ContextNet.from_preset(arguments.preset)
+    model = keras_contextnet.ContextNet.from_preset(
+        arguments.preset, beam_width=arguments.beam_width
+    )
     waveform = load_audio(arguments.audio) if arguments.audio else synthetic_audio()
     if arguments.preset in PRESETS:
         set_token_rate(model, waveform, arguments.tokens_per_second)
@@ -119,6 +121,7 @@ def _parse() -> argparse.Namespace:
         help="of `ContextNet.export`",
     )
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--beam-width", type=int, default=1)
     parser.add_argument("--tokens-per-second", type=float, default=4.0)
     return parser.parse_args()
 

@@ -83,7 +83,8 @@ def test_augmenters_in_a_row_all_get_the_mask(make_contextnet, batch, tmp_path):
         heard = np.asarray(model.augmenter(features, mask=mask, training=True))
     masked = (heard == 9.0).all(axis=2)
     mask = np.asarray(mask)
-    assert masked[mask].all() and not masked[~mask].any()
+    assert masked[mask].all()
+    assert not masked[~mask].any()
 
     model.save_to_preset(tmp_path / "preset")
     again = kc.ContextNet.from_preset(tmp_path / "preset")
