@@ -12,6 +12,7 @@ where it was interrupted. The folder gets one folder a stage, and the result as 
     (text)       the new predictor alone, as a language model, where there is `--text`
     frozen       the new predictor and joiner, on real speech, while the encoder stays as it is
     transducer   all weights, on all
+    real         the same, on real speech
 """
 
 import argparse
@@ -150,7 +151,7 @@ def run_stage(model, folder, plan, dev, epochs, schedule, augmentation):
 
 
 def main():
-    """Runs the four stages."""
+    """Runs the five stages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifests", type=Path, nargs="+")
     parser.add_argument("--folder", type=Path, default=Path("runs/small_en"))
@@ -163,9 +164,9 @@ def main():
     parser.add_argument(
         "--epochs",
         type=int,
-        nargs=4,
-        default=(6, 20, 1, 10),
-        metavar=("SHORT", "CTC", "FROZEN", "TRANSDUCER"),
+        nargs=5,
+        default=(6, 20, 1, 10, 2),
+        metavar=("SHORT", "CTC", "FROZEN", "TRANSDUCER", "REAL"),
     )
     parser.add_argument("--vocabulary-size", type=int, default=256, help="word pieces")
     parser.add_argument("--warmup", type=int, default=300, help="steps to the peak learning rate")
@@ -214,6 +215,8 @@ def main():
     model = stage(model, "frozen", real, epochs[2], 2e-3)
     model.encoder.trainable = True
     model = stage(model, "transducer", everything, epochs[3], 7e-4)
+    model = stage(model, "real", real, epochs[4], 2e-4)
+    model.beam_width = 4
     model.save_to_preset(arguments.folder / "small_en", half_precision=True)
 
 

@@ -103,15 +103,16 @@ def test_small_en_goes_through_its_stages(run, utterances, tmp_path, capsys):
         1,
         1,
         1,
+        1,
         "--vocabulary-size",
         40,
     )
     # Warm-ups are shorter than three steps.
     run("small_en", *arguments, "--batch-seconds", 10, "--warmup", 1, encoder_blocks=lambda: BLOCKS)
-    stages = {"short", "ctc", "frozen", "transducer"}
+    stages = {"short", "ctc", "frozen", "transducer", "real"}
     assert {path.name for path in folder.iterdir()} == {*stages, "small_en"}
     model = kc.ContextNet.from_preset(folder / "small_en", load_weights=True)
-    assert model.tokenizer.vocabulary_size == 40
+    assert (model.tokenizer.vocabulary_size, model.beam_width) == (40, 4)
     assert isinstance(model.transcribe(utterances[0].audio), str)
     encoders = {
         name: kind.from_preset(folder / name / "preset").encoder.get_weights()[1]
