@@ -96,6 +96,7 @@ class _Search:
         self.last_frame = frames - 1
         self.positions = ops.arange(frames * max_symbols_per_frame, dtype="int32")
         self.ids = ops.arange(joiner.vocabulary_size, dtype="int32")
+        self.is_token = self.ids != predictor.blank_id
 
     def start(self, beam_width: int) -> tuple[Paths, list[Any], Paths]:
         """In each row that has frames, a beam of one transcript, which is empty."""
@@ -116,91 +117,73 @@ class _Search:
         self, beam: Paths, predicted: list[Any], best: Paths
     ) -> tuple[Paths, list[Any], Paths]:
         """Goes on by one symbol in every transcript, and keeps the likeliest."""
-        log_probs = self._log_probs(beam, predicted[0])  # (batch, beam, vocabulary)
-        moved, scores = self._add_equal(
-            self._move_on(beam, log_probs), beam, self._token_scores(beam, log_probs)
-        )
-        written, parent, token = self._write(beam, scores)
+        scores = self._add_equal(beam, self._scores(beam, predicted[0]))
+        width, vocabulary = scores.shape[1:]
+        score, place = _top(ops.reshape(scores, (-1, width * vocabulary)), width)
+        parent = place // vocabulary  # (batch, beam), from which transcript each comes
+        symbol = place - parent * vocabulary
 
-        width = beam.score.shape[1]
-        beam, chosen = _likeliest(_concatenate(moved, written), width)  # (batch, beam)
+        beam = self._extend(_pick_paths(beam, parent), symbol)._replace(score=score)
         ends = beam.frame >= self.frame_length
-        best, _ = _likeliest(_concatenate(best, _only(ends, beam)), 1)
+        best = _concatenate(best, _only(ends, beam))
+        best = _pick_paths(best, _top(best.score, 1)[1])
         # Scores never rise.
         beam = _only(ops.logical_and(ops.logical_not(ends), beam.score > best.score), beam)
+        return beam, self._predict(predicted, parent, symbol, _exists(beam)), best
 
-        stay = ops.zeros_like(parent) + ops.arange(width, dtype="int32")
-        parent = _pick(ops.concatenate([stay, parent], axis=1), chosen)
-        token = _pick(ops.concatenate([ops.zeros_like(token), token], axis=1), chosen)
-        emits = ops.logical_and(chosen >= width, _exists(beam))
-        return beam, self._predict(predicted, parent, token, emits), best
-
-    def _log_probs(self, beam: Paths, prediction: Any) -> Any:
+    def _scores(self, beam: Paths, prediction: Any) -> Any:
+        """Of each transcript and one symbol more, (batch, beam, vocabulary)."""
         frames = _pick(self.projected, ops.minimum(beam.frame, self.last_frame))
         logits = self.joiner.join(frames, prediction)  # (batch, beam, vocabulary)
-        return ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-
-    def _move_on(self, beam: Paths, log_probs: Any) -> Paths:
-        """The transcripts behind a blank."""
-        return beam._replace(
-            score=beam.score + log_probs[:, :, self.predictor.blank_id],
-            frame=beam.frame + 1,
-            symbols=ops.zeros_like(beam.symbols),
-        )
-
-    def _token_scores(self, beam: Paths, log_probs: Any) -> Any:
-        """Of each transcript and one token more, (batch, beam, vocabulary)."""
+        log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
         full = ops.expand_dims(beam.symbols >= self.max_symbols, 2)
-        is_blank = self.ids == self.predictor.blank_id
-        log_probs = ops.where(ops.logical_or(full, is_blank), NEVER, log_probs)
+        log_probs = ops.where(ops.logical_and(full, self.is_token), NEVER, log_probs)
         return ops.expand_dims(beam.score, 2) + log_probs
 
-    def _add_equal(self, moved: Paths, beam: Paths, scores: Any) -> tuple[Paths, Any]:
-        """Adds to transcripts that moved on the probability of writing them, which it takes away.
+    def _add_equal(self, beam: Paths, scores: Any) -> Any:
+        """Adds to transcripts that move on the probability of writing them, which it takes away.
 
         Those of a beam differ, so that no more than two become equal: one by a blank and one by a
         token. Both have then read as many symbols, hence as many frames.
         """
-        is_last = self.positions == ops.expand_dims(moved.count - 1, 2)  # (batch, beam, N)
-        last = ops.max(ops.where(is_last, moved.tokens, -1), axis=2)  # -1 of the empty one
-        without = ops.expand_dims(ops.where(is_last, -1, moved.tokens), 2)
+        is_last = self.positions == ops.expand_dims(beam.count - 1, 2)  # (batch, beam, N)
+        last = ops.max(ops.where(is_last, beam.tokens, -1), axis=2)  # -1 of the empty one
+        without = ops.expand_dims(ops.where(is_last, -1, beam.tokens), 2)
         continues = ops.all(without == ops.expand_dims(beam.tokens, 1), axis=3)
-        continues = ops.logical_and(continues, ops.expand_dims(_exists(moved), 2))
+        continues = ops.logical_and(continues, ops.expand_dims(_exists(beam), 2))
         equal = ops.logical_and(  # (batch, moved, beam, vocabulary)
             ops.expand_dims(continues, 3), ops.reshape(last, (-1, last.shape[1], 1, 1)) == self.ids
         )
+        moved = scores[:, :, self.predictor.blank_id]
         other = ops.max(ops.where(equal, ops.expand_dims(scores, 1), NEVER), axis=(2, 3))
-        larger, smaller = ops.maximum(moved.score, other), ops.minimum(moved.score, other)
-        score = larger + ops.log(1.0 + ops.exp(smaller - larger))
-        return moved._replace(score=score), ops.where(ops.any(equal, axis=1), NEVER, scores)
+        larger, smaller = ops.maximum(moved, other), ops.minimum(moved, other)
+        moved = larger + ops.log(1.0 + ops.exp(smaller - larger))
+        scores = ops.where(ops.any(equal, axis=1), NEVER, scores)
+        return ops.where(self.is_token, scores, ops.expand_dims(moved, 2))
 
-    def _write(self, beam: Paths, scores: Any) -> tuple[Paths, Any, Any]:
-        """The likeliest transcripts of a token more; from which each comes, and the token."""
-        width, vocabulary = scores.shape[1:]
-        score, place = _top(ops.reshape(scores, (-1, width * vocabulary)), width)
-        parent = place // vocabulary
-        token = place - parent * vocabulary
-
-        before = Paths(*(_pick(values, parent) for values in beam))
-        here = self.positions == ops.expand_dims(before.count, 2)  # (batch, beam, N)
-        written = Paths(
-            score=score,
-            frame=before.frame,
-            symbols=before.symbols + 1,
-            count=before.count + 1,
-            tokens=ops.where(here, ops.expand_dims(token, 2), before.tokens),
-            token_frame=ops.where(here, ops.expand_dims(before.frame, 2), before.token_frame),
+    def _extend(self, beam: Paths, symbol: Any) -> Paths:
+        """Each transcript behind one symbol more (batch, beam), without its score."""
+        emits = symbol != self.predictor.blank_id
+        here = self.positions == ops.expand_dims(beam.count, 2)  # (batch, beam, N)
+        here = ops.logical_and(here, ops.expand_dims(emits, 2))
+        emitted = ops.cast(emits, "int32")
+        return beam._replace(
+            frame=beam.frame + 1 - emitted,
+            symbols=ops.where(emits, beam.symbols + 1, 0),
+            count=beam.count + emitted,
+            tokens=ops.where(here, ops.expand_dims(symbol, 2), beam.tokens),
+            token_frame=ops.where(here, ops.expand_dims(beam.frame, 2), beam.token_frame),
         )
-        return written, parent, token
 
-    def _predict(self, predicted: list[Any], parent: Any, token: Any, emits: Any) -> list[Any]:
-        """What the predictor makes of transcripts that come from `parent`, by a token or none."""
+    def _predict(self, predicted: list[Any], parent: Any, symbol: Any, exists: Any) -> list[Any]:
+        """What the predictor makes of transcripts that come from `parent`, by one symbol more."""
         old = [_pick(values, parent) for values in predicted]
+        emits = ops.logical_and(symbol != self.predictor.blank_id, exists)
         emitted = ops.expand_dims(emits, 2)
 
         def read() -> list[Any]:
             states = [ops.reshape(state, (-1, state.shape[-1])) for state in old[1:]]
-            new = self._read(token, states)
+            new = self._read(symbol, states)
             return [ops.where(emitted, n, o) for n, o in zip(new, old, strict=True)]
 
         return ops.cond(ops.any(emits), read, lambda: old)
@@ -225,10 +208,8 @@ def _concatenate(first: Paths, second: Paths) -> Paths:
     return Paths(*(ops.concatenate(pair, axis=1) for pair in pairs))
 
 
-def _likeliest(paths: Paths, count: int) -> tuple[Paths, Any]:
-    """The `count` likeliest of each row, and their places (batch, count)."""
-    _, places = _top(paths.score, count)
-    return Paths(*(_pick(values, places) for values in paths)), places
+def _pick_paths(paths: Paths, places: Any) -> Paths:
+    return Paths(*(_pick(values, places) for values in paths))
 
 
 def _top(scores: Any, count: int) -> tuple[Any, Any]:
