@@ -134,7 +134,7 @@ def test_synthesized_speech(run, tmp_path):
     spoken = []
 
     def tone(name):
-        def speak(text, tempo):
+        def speak(text, tempo, random):
             spoken.append((name, text, tempo))
             seconds = {"Too short": 0.4, "Too long": 30}.get(text, 3) / tempo
             time = np.arange(int(8000 * seconds)) / 8000
@@ -143,7 +143,7 @@ def test_synthesized_speech(run, tmp_path):
         return speak
 
     folder = tmp_path / "synthetic"
-    run("synthesize_speech", sentences, folder, "--voices", "slt", flite_voice=tone)
+    run("synthesize_speech", sentences, folder, "--voices", "slt", make_voice=tone)
     (utterance,) = kc.data.read_manifest(folder / "manifest.jsonl")
     assert (utterance.text, utterance.split) == ("don't said mr ames", "synthetic")
     assert len(spoken) == 3
