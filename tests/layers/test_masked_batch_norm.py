@@ -173,3 +173,54 @@ def test_moving_averages_take_nothing_that_is_not_finite(poison, batch, randomiz
         assert updated[1] == kept[1]
         np.testing.assert_array_equal(updated[others], expected[others])
         assert (updated[others] != kept[others]).all()
+
+
+@pytest.mark.tensorflow_only
+def test_a_graph_has_one_function_for_all_layers_of_a_shape(batch, randomize):
+    import tensorflow as tf
+
+    traced = []
+
+    def activation(x):
+        traced.append(x.shape)
+        return ops.silu(x)
+
+    x, mask = batch
+    layers = [build(x.shape, randomize, activation=activation) for _ in range(3)]
+
+    def forward(x):
+        for layer in layers:
+            x = layer(x, mask=mask, training=True)
+        return x
+
+    start = [layer.get_weights() for layer in layers]
+    eager = np.asarray(forward(x))
+    averages = [layer.get_weights() for layer in layers]
+    for layer, weights in zip(layers, start, strict=True):
+        layer.set_weights(weights)
+    traced.clear()
+    np.testing.assert_allclose(tf.function(forward)(x), eager, rtol=1e-5, atol=1e-6)
+    assert len(traced) == 1
+    for layer, expected in zip(layers, averages, strict=True):
+        for value, other in zip(layer.get_weights(), expected, strict=True):
+            np.testing.assert_allclose(value, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.tensorflow_only
+def test_gradients_in_a_graph_are_the_eager_ones(batch, randomize):
+    import tensorflow as tf
+
+    x, mask = batch
+    layers = [build(x.shape, randomize, activation="silu") for _ in range(2)]
+    weights = [weight.value for layer in layers for weight in layer.trainable_weights]
+
+    def gradients(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layers[1](layers[0](x, mask=mask, training=True), mask=mask, training=True)
+            loss = ops.sum(ops.square(y[:, :, :2]) * ops.cast(mask, "float32")[..., None])
+        return tape.gradient(loss, [x, *weights])
+
+    x = tf.constant(x)
+    for graph, eager in zip(tf.function(gradients)(x), gradients(x), strict=True):
+        np.testing.assert_allclose(graph, eager, rtol=1e-4, atol=1e-5)
