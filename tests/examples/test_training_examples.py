@@ -113,6 +113,10 @@ def test_small_en_goes_through_its_stages(run, utterances, tmp_path, capsys):
     assert {path.name for path in folder.iterdir()} == {*stages, "small_en"}
     model = kc.ContextNet.from_preset(folder / "small_en", load_weights=True)
     assert (model.tokenizer.vocabulary_size, model.beam_width) == (40, 4)
+    kinds = [kc.layers.VocalTractPerturbation, kc.layers.SpecAugment]
+    assert [type(layer) for layer in model.augmenter.layers] == kinds
+    last = kc.ContextNet.from_preset(folder / "real" / "preset", load_weights=True)
+    assert isinstance(last.augmenter, kc.layers.VocalTractPerturbation)
     assert isinstance(model.transcribe(utterances[0].audio), str)
     encoders = {
         name: kind.from_preset(folder / name / "preset").encoder.get_weights()[1]
