@@ -9,8 +9,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.replicas import num_replicas
-
 
 def uses_tensorflow_kernels() -> bool:
     """Whether each operation runs by a TensorFlow kernel of its own, not fused by a compiler."""
@@ -129,31 +127,6 @@ def traced(function: Callable) -> Callable:
             return function(*tensors)
         if graph is None:
             graph = tf.function(function, reduce_retracing=True, autograph=False)
-        return graph(*tensors)
-
-    return run
-
-
-def shared_graph(function: Callable) -> Callable:
-    """Has TensorFlow trace a function of tensors once for all layers that call it in a graph.
-
-    A deep model's layers of one kind differ in their weights alone: as arguments of one function
-    for each of their shapes, forward and backward, they take the tracing of a few layers.
-    """
-    graph = None
-
-    @wraps(function)
-    def run(*tensors: Any) -> Any:
-        nonlocal graph
-        # XLA has its own ways, and sums over replicas cannot be taken inside.
-        if not uses_tensorflow_kernels() or num_replicas() > 1:
-            return function(*tensors)
-        import tensorflow as tf
-
-        if tf.executing_eagerly():
-            return function(*tensors)
-        if graph is None:
-            graph = tf.function(function, autograph=False)
         return graph(*tensors)
 
     return run

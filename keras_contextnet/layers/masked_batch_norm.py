@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_contextnet.backend import custom_gradient, pull_back, shared_graph
+from keras_contextnet.backend import custom_gradient, pull_back
 from keras_contextnet.layers.masking import check_sequence
 from keras_contextnet.replicas import num_replicas, sum_over_replicas
 
@@ -90,21 +89,29 @@ class MaskedBatchNormalization(keras.layers.Layer):
         # Custom gradients take tensors; adding 0 makes one of a variable on every backend.
         gamma, beta = self.gamma + 0.0, self.beta + 0.0
         if training and self.trainable:
+            mean, variance, count = _moments(ops.stop_gradient(x), mask, self.moving_mean + 0.0)
+            # One recording with NaN must not be in the averages for ever. Where the mean is not
+            # finite the variance is not either.
+            finite = ops.isfinite(variance)  # (channels,)
+            self._update_moving(self.moving_mean, mean, finite)
+            self._update_moving(self.moving_variance, variance, finite)
+            weights = ops.ones((1, 1, 1)) if mask is None else _as_weights(mask)
+            deviation = ops.sqrt(variance + self.epsilon)
+            statistics = (mean, deviation, weights, count)
             # A custom gradient has none for weights that the activation may have.
-            inner = self.activation
-            if isinstance(inner, keras.layers.Layer):
-                inner = keras.activations.linear
-            step = _training_step(inner, self.epsilon, self.momentum)
-            moving = (self.moving_mean + 0.0, self.moving_variance + 0.0)
-            x, *updated = step(x, mask, gamma, beta, *moving)
-            self.moving_mean.assign(updated[0])
-            self.moving_variance.assign(updated[1])
-            if inner is not self.activation:
+            if isinstance(self.activation, keras.layers.Layer):
+                x = _normalize_by_batch(keras.activations.linear, x, gamma, beta, *statistics)
                 x = self.activation(x)
+            else:
+                x = _normalize_by_batch(self.activation, x, gamma, beta, *statistics)
         else:
             scale = gamma * ops.rsqrt(self.moving_variance + self.epsilon)  # (channels,)
             x = self.activation(x * scale + (beta - self.moving_mean * scale))
         return ops.cast(x, self.compute_dtype)
+
+    def _update_moving(self, moving: Any, batch: Any, finite: Any) -> None:
+        updated = moving * self.momentum + batch * (1.0 - self.momentum)
+        moving.assign(ops.where(finite, updated, moving.value))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
@@ -116,31 +123,6 @@ class MaskedBatchNormalization(keras.layers.Layer):
             "epsilon": self.epsilon,
             "activation": keras.activations.serialize(self.activation),
         }
-
-
-@cache
-def _training_step(activation: Callable, epsilon: float, momentum: float) -> Callable:
-    """What layers with these arguments do in training, one graph for those of one shape."""
-
-    def step(
-        x: Any, mask: Any | None, gamma: Any, beta: Any, moving_mean: Any, moving_variance: Any
-    ) -> tuple[Any, Any, Any]:
-        mean, variance, count = _moments(ops.stop_gradient(x), mask, moving_mean)
-        # One recording with NaN must not be in the averages for ever. Where the mean is not
-        # finite the variance is not either.
-        finite = ops.isfinite(variance)  # (channels,)
-        weights = ops.ones((1, 1, 1)) if mask is None else _as_weights(mask)
-        deviation = ops.sqrt(variance + epsilon)
-        normalized = _normalize_by_batch(
-            activation, x, gamma, beta, mean, deviation, weights, count
-        )
-
-        def moved(moving: Any, batch: Any) -> Any:
-            return ops.where(finite, moving * momentum + batch * (1.0 - momentum), moving)
-
-        return normalized, moved(moving_mean, mean), moved(moving_variance, variance)
-
-    return shared_graph(step)
 
 
 def _as_weights(mask: Any) -> Any:
