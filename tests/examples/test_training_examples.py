@@ -21,6 +21,7 @@ def run(monkeypatch):
     def run(name, *arguments, **replaced):
         spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
         spec.loader.exec_module(module)
         for function, replacement in replaced.items():
             monkeypatch.setattr(module, function, replacement)
@@ -163,3 +164,76 @@ def test_synthesized_speech(run, tmp_path):
     size = 3 / tempo / utterance.duration
     assert pitch == pytest.approx(400 * size, rel=0.01)
     assert 320 <= pitch <= 448
+
+
+LETTERS = {letter: 400 + 250 * index for index, letter in enumerate("abcdefg")}  # Hz
+LETTER_FRAMES, SILENT_FRAMES = 12, 20
+
+
+class SpellingAligner:
+    """In place of the real one: a letter is a phone, and a phone is a tone of 0.12 s."""
+
+    def pronounce(self, word):
+        return list(word)
+
+    def align(self, waveform, text):
+        example = sys.modules["recombine_speech"]
+        phones, start = [example.Phone("SIL", 0, SILENT_FRAMES)], SILENT_FRAMES
+        for word in text.split():
+            for index, letter in enumerate(word):
+                phones.append(example.Phone(letter, start, LETTER_FRAMES, first=index == 0))
+                start += LETTER_FRAMES
+        return [*phones, example.Phone("SIL", start, SILENT_FRAMES)]
+
+
+def spell(text):
+    """Says a text as `SpellingAligner` hears it."""
+    time = np.arange(LETTER_FRAMES * 160) / 16000
+    tones = [np.sin(2 * np.pi * LETTERS[letter] * time) for letter in text.replace(" ", "")]
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(SILENT_FRAMES * 160)
+    return 0.3 * np.concatenate([noise, *tones, noise]).astype("float32")
+
+
+def heard_letters(waveform):
+    """Returns the tones of a waveform, each once for as long as it lasts."""
+    letters = ""
+    for start in range(0, len(waveform) - 480, 160):
+        window = waveform[start : start + 480] * np.hanning(480)
+        spectrum = np.abs(np.fft.rfft(window, 16000))  # a bin a Hz
+        frequency = int(spectrum.argmax())
+        near = [letter for letter, pitch in LETTERS.items() if abs(pitch - frequency) < 40]
+        if near and np.abs(window).max() > 0.01 and not letters.endswith(near[0]):
+            letters += near[0]
+    return letters
+
+
+def test_recombined_speech(run, tmp_path, capsys):
+    import soundfile
+
+    said = {"talks": ["abc ", "cde", "efg", "gab", "adg ced", "fba"], "mumbles": ["ab"]}
+    lines = []
+    for speaker, texts in said.items():
+        for number, text in enumerate(texts):
+            name = f"{speaker}-{number}"
+            soundfile.write(tmp_path / f"{name}.wav", spell(text), 16000)
+            line = {"id": name, "path": f"{name}.wav", "text": text.strip(), "speaker": speaker}
+            lines.append(json.dumps(line))
+    (tmp_path / "manifest.jsonl").write_text("\n".join(lines))
+    (tmp_path / "sentences.txt").write_text("Abcde fgab cde gabc.\nIn 1850\nToo short\n")
+    folder = tmp_path / "recombined"
+    run(
+        "recombine_speech",
+        *(tmp_path / "manifest.jsonl", tmp_path / "sentences.txt", folder, "--hours", 0.001),
+        PhoneAligner=SpellingAligner,
+    )
+    assert "mumbles: too little was said" in capsys.readouterr().out
+    utterances = kc.data.read_manifest(folder / "manifest.jsonl")
+    assert {(utterance.speaker, utterance.split) for utterance in utterances} == {
+        ("talks", "synthetic")
+    }
+    assert sum(utterance.duration for utterance in utterances) >= 3.6
+    for utterance in utterances:
+        waveform = kc.data.load_audio(utterance.audio)
+        assert len(waveform) == round(16000 * utterance.duration)
+        assert np.isfinite(waveform).all()
+        assert heard_letters(waveform) == utterance.text.replace(" ", "")
