@@ -37,6 +37,16 @@ def _same_start():
     keras.config.set_dtype_policy(policy)
 
 
+@pytest.fixture
+def bfloat16_products():
+    """Training multiplies in bfloat16."""
+    from keras_contextnet.layers import set_product_dtype
+
+    set_product_dtype("bfloat16")
+    yield
+    set_product_dtype(None)
+
+
 @pytest.fixture(scope="session")
 def examples():
     """The shipped utterances: lines of the manifest, with the audio's whole path."""

@@ -11,7 +11,7 @@ _dtype_of_products: str | None = None
 
 
 def set_product_dtype(dtype: str | None) -> None:
-    """Sets what training multiplies in, in all convolutions of kernel size 1.
+    """Sets what training multiplies in, in convolutions of kernel size 1 and in the joint network.
 
     CPUs that have instructions for bfloat16 multiply matrices several times faster in it, whereas
     TensorFlow's elementwise kernels are slower in it than in float32, so that a policy of
@@ -53,19 +53,18 @@ def pointwise_product(inputs: Any, kernel: Any, training: bool = False) -> Any:
         A tensor (batch, time, filters).
     """
     if not training:
-        return _product(inputs, kernel)
+        return ops.einsum("btc,cf->btf", inputs, kernel)  # one operator in LiteRT
+    return product_for_training(inputs, kernel)
+
+
+def product_for_training(inputs: Any, kernel: Any) -> Any:
+    """Multiplies the last axis by a matrix, in what `set_product_dtype` says."""
     dtype = _dtype_of_products or inputs.dtype
-    multiply = _product_as_one_matrix if keras.backend.backend() == "tensorflow" else _product
-    product = multiply(ops.cast(inputs, dtype), ops.cast(kernel, dtype))
-    return ops.cast(product, inputs.dtype)
-
-
-def _product(inputs: Any, kernel: Any) -> Any:
-    return ops.einsum("btc,cf->btf", inputs, kernel)  # one operator in LiteRT
-
-
-def _product_as_one_matrix(inputs: Any, kernel: Any) -> Any:
-    """TensorFlow's gradient of the product above is a matrix per utterance, then their sum."""
-    shape = ops.shape(inputs)
-    frames = ops.reshape(inputs, (-1, shape[-1]))  # (batch * time, channels)
-    return ops.reshape(ops.matmul(frames, kernel), (shape[0], shape[1], kernel.shape[-1]))
+    rows = ops.cast(inputs, dtype)
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    if on_tensorflow:  # whose gradient would be a matrix for each row of the first axis, then a sum
+        rows = ops.reshape(rows, (-1, ops.shape(inputs)[-1]))
+    product = ops.cast(ops.matmul(rows, ops.cast(kernel, dtype)), inputs.dtype)
+    if on_tensorflow:
+        product = ops.reshape(product, (*ops.shape(inputs)[:-1], kernel.shape[-1]))
+    return product

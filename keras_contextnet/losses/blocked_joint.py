@@ -138,7 +138,7 @@ class BlockedJoint:
         """Logits (cells, vocabulary) of rows (cells, units), by the weights that are given."""
         mapping = list(zip(self.variables, weights, strict=True))
         with keras.StatelessScope(state_mapping=mapping):
-            return self.joiner.join(encoder, predictor)
+            return self.joiner.join(encoder, predictor, training=True)
 
     def _rows_of(self, cell: Any) -> tuple[Any, Any]:
         """The encoder's and the predictor's row of each cell, over the whole batch."""

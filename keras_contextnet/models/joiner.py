@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_contextnet.layers.pointwise_product import product_for_training
+
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
 class Joiner(keras.layers.Layer):
@@ -24,6 +26,7 @@ class Joiner(keras.layers.Layer):
     Call arguments:
         encoder_output: tensor (batch, T, channels).
         predictor_output: tensor (batch, U + 1, units of the predictor).
+        training: bool. Whether to multiply in what `layers.set_product_dtype` says.
 
     Returns:
         Logits, a tensor (batch, T, U + 1, vocabulary).
@@ -79,19 +82,26 @@ class Joiner(keras.layers.Layer):
             if not projection.built:  # by a `PredictorLanguageModel`
                 projection.build(shape)
 
-    def call(self, encoder_output: Any, predictor_output: Any) -> Any:
+    def call(self, encoder_output: Any, predictor_output: Any, training: bool = False) -> Any:
         encoder_output = self.encoder_projection(encoder_output)  # (batch, T, units)
         predictor_output = self.predictor_projection(predictor_output)  # (batch, U + 1, units)
         return self.join(
-            ops.expand_dims(encoder_output, 2), ops.expand_dims(predictor_output, 1)
+            ops.expand_dims(encoder_output, 2), ops.expand_dims(predictor_output, 1), training
         )  # (batch, T, U + 1, vocabulary)
 
-    def join(self, projected_encoder: Any, projected_predictor: Any) -> Any:
+    def join(self, projected_encoder: Any, projected_predictor: Any, training: bool = False) -> Any:
         """Maps the two projections, of shapes that broadcast together, to logits.
 
-        Decoders project the encoder's output once, and each predictor output once.
+        Decoders project the encoder's output once, and each predictor output once. Losses do so
+        too, with `training=True`.
         """
-        return self.output_projection(self.activation(projected_encoder + projected_predictor))
+        joined = self.activation(projected_encoder + projected_predictor)
+        if not training:
+            return self.output_projection(joined)
+        logits = product_for_training(joined, self.output_projection.kernel)
+        if self.use_bias:
+            logits = logits + ops.cast(self.output_projection.bias, logits.dtype)
+        return logits
 
     def compute_mask(self, encoder_output: Any, mask: Any | None = None) -> Any | None:
         """Returns the frames' mask (batch, T), which `RNNTLoss` reads."""

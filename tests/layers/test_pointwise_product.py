@@ -53,13 +53,6 @@ def test_the_gradient(training):
     )
 
 
-@pytest.fixture
-def bfloat16_products():
-    set_product_dtype("bfloat16")
-    yield
-    set_product_dtype(None)
-
-
 def bfloat16(x):
     """Rounds to the 8 significant bits that bfloat16 has."""
     mantissa, exponent = np.frexp(x.astype("float64"))

@@ -228,6 +228,17 @@ def test_mixed_precision_differs_by_its_rounding(value_and_gradient, policy):
     np.testing.assert_allclose(gradient, exact_gradient, atol=0.05 * np.abs(exact_gradient).max())
 
 
+def test_products_in_bfloat16_differ_by_their_rounding(value_and_gradient, request):
+    case = Case(5, 3)
+    exact, exact_gradient = value_and_gradient(case.fused(), f32(case))
+    request.getfixturevalue("bfloat16_products")
+    value, gradient = value_and_gradient(case.fused(), f32(case))
+    assert value.dtype == gradient.dtype == np.float32
+    assert np.abs(value - exact).max() > 1e-5
+    np.testing.assert_allclose(value, exact, rtol=0.02)
+    np.testing.assert_allclose(gradient, exact_gradient, atol=0.05 * np.abs(exact_gradient).max())
+
+
 def test_wrong_arguments_are_named():
     case = Case(4, 2, batch=2)
     encoder_output, predictor_output, *_ = case.parts(f32(case))

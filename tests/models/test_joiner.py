@@ -65,3 +65,16 @@ def test_mixed_precision(inputs, call):
     expected = reference(*inputs, joiner, np.tanh)
     np.testing.assert_allclose(y, expected, atol=0.02)
     assert {weight.dtype for weight in joiner.weights} == {"float32"}
+
+
+def test_training_multiplies_in_bfloat16_when_asked_to(bfloat16_products, inputs, rng, call):
+    joiner = kc.Joiner(7, units=64)
+    joiner.build(*(x.shape for x in inputs))
+    joiner.set_weights([rng.normal(size=w.shape) for w in joiner.weights])
+    expected = reference(*inputs, joiner, np.tanh)
+    np.testing.assert_allclose(call(joiner, *inputs), expected, rtol=1e-4, atol=1e-5)
+    trained = joiner(*inputs, training=True)
+    assert keras.backend.standardize_dtype(trained.dtype) == "float32"
+    errors = np.abs(np.asarray(trained) - expected)
+    # A product of n random terms is off by about sqrt(n) times the terms' own rounding.
+    assert 1e-3 < errors.max() < 64**0.5 * 2**-7
