@@ -1,0 +1,127 @@
+"""The example that speaks with Kokoro, with a speaker of one tone in Kokoro's place."""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keras_contextnet as kc
+
+FOLDER = Path(__file__).parents[2] / "examples" / "speak_with_kokoro"
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Imports a file of the example, and forgets it again."""
+    monkeypatch.syspath_prepend(FOLDER)
+    for name in ("vocoder", "kokoro", "spectrum_model"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield importlib.import_module
+    for name in ("vocoder", "kokoro", "spectrum_model"):
+        sys.modules.pop(name, None)
+
+
+def tone(pitch, seconds, rate=16000):
+    """Twenty harmonics, falling."""
+    time = np.arange(int(rate * seconds)) / rate
+    parts = [np.sin(2 * np.pi * pitch * n * time) / n for n in range(1, 21)]
+    return (0.1 * np.sum(parts, axis=0)).astype("float32")
+
+
+def power_at(waveform, frequencies, rate=16000):
+    """Power within 10 Hz of some frequencies, leaving out the ends."""
+    middle = waveform[len(waveform) // 4 : -len(waveform) // 4]
+    power = np.abs(np.fft.rfft(middle * np.hanning(len(middle)))) ** 2
+    hertz = np.fft.rfftfreq(len(middle), 1 / rate)
+    return sum(power[np.abs(hertz - frequency) < 10].sum() for frequency in frequencies)
+
+
+def is_of_pitch(waveform, pitch):
+    """Whether most power is at multiples of a pitch, and little half way between them."""
+    multiples = pitch * np.arange(1, 9)
+    return power_at(waveform, multiples) > 5 * power_at(waveform, multiples + pitch / 2)
+
+
+def test_a_spectrum_that_is_one_gives_its_waveform(module):
+    vocoder = module("vocoder")
+    waveform = np.random.default_rng(0).normal(size=8000).astype("float32")
+    count = (8000 - vocoder.FFT_LENGTH) // vocoder.HOP + 1
+    again = vocoder.waveform_of(vocoder.frames_of(waveform, count))
+    inside = slice(vocoder.FFT_LENGTH, 8000 - 2 * vocoder.FFT_LENGTH)
+    np.testing.assert_allclose(again[inside], waveform[inside], atol=1e-4)
+
+
+def test_magnitudes_alone_give_a_waveform_that_has_them(module):
+    vocoder = module("vocoder")
+    wanted = np.abs(vocoder.centred_frames_of(tone(150, 1)))
+    pitch = np.full(len(wanted), 150.0)
+    waveform = vocoder.vocode(wanted, pitch, np.random.default_rng(0))
+    assert len(waveform) == 16000
+    found = np.abs(vocoder.centred_frames_of(waveform))
+    inside = slice(5, -5)
+    error = np.linalg.norm(found[inside] - wanted[inside]) / np.linalg.norm(wanted[inside])
+    assert error < 0.1
+    assert is_of_pitch(waveform, 150)
+    assert not is_of_pitch(waveform, 130)
+
+
+def test_decoder_frames_are_interpolated_at_the_middles_of_ours(module):
+    resample = module("spectrum_model").resample
+    seconds = (np.arange(80) + 0.5) / 80
+    ours = resample(np.stack([seconds, 2 * seconds], axis=1), 100)
+    inside = slice(1, -1)
+    expected = np.arange(100) / 100
+    np.testing.assert_allclose(ours[inside, 0], expected[inside], atol=1e-6)
+    np.testing.assert_allclose(ours[:, 1], 2 * ours[:, 0], rtol=1e-6)
+
+
+def test_harmonics_peak_at_multiples_of_the_pitch(module):
+    comb = module("spectrum_model").harmonics(np.array([250.0, 0.0]))
+    peaks = np.flatnonzero(comb[0] == 1)
+    np.testing.assert_array_equal(peaks * 31.25, np.arange(33) * 250.0)
+    assert not comb[1].any()
+
+
+def test_speaks_every_sentence_at_the_pitch_that_it_is_given(module, monkeypatch, tmp_path):
+    Decoded = module("kokoro").Decoded
+
+    class OneTone:
+        """Says anything in two seconds, at 125 Hz."""
+
+        def __init__(self, model, voices, folder):
+            assert (model.name, voices.name) == ("kokoro.onnx", "voices")
+
+        def speaker(self, generator):
+            return {"af_low": 0.7, "bm_high": 0.3}
+
+        def decode(self, text, blend, speed):
+            if "long" in text:
+                return None
+            hidden = np.ones((160, 512), "float32")
+            return Decoded(hidden, np.full(160, 125.0), np.ones(160), np.ones(128, "float32"))
+
+        def speak(self, text, blend, speed):
+            decoded = self.decode(text, blend, speed)
+            return decoded and (decoded, tone(125, 2, rate=24000))
+
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_text("\u201cDon't,\u201d said Mr. 'Ames'.\nIn 1850.\nToo long\n")
+    spec = importlib.util.spec_from_file_location("speak", FOLDER / "__main__.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    monkeypatch.setattr(example, "Kokoro", OneTone)
+    folder = tmp_path / "spoken"
+    arguments = ["--model", "kokoro.onnx", "--voices", "voices", "--listen", "0", "--learn", "0.05"]
+    monkeypatch.setattr(sys, "argv", ["speak", str(sentences), str(folder), *arguments])
+    example.main()
+
+    (utterance,) = kc.data.read_manifest(folder / "manifest.jsonl")
+    assert (utterance.text, utterance.split) == ("don't said mr ames", "synthetic")
+    assert utterance.speaker == "af_low+bm_high"
+    waveform = kc.data.load_audio(utterance.audio)
+    assert len(waveform) == 16000 * utterance.duration == 32000
+    assert 0.19 < np.abs(waveform).max() < 0.81
+    assert is_of_pitch(waveform, 125)
