@@ -43,13 +43,18 @@ def transcript(sentence: str) -> str | None:
 def listen(kokoro: Kokoro, sentences: list[str], minutes: float, generator) -> list[tuple]:
     """Returns the network's inputs and answers, of as much as Kokoro says in some minutes."""
     pairs, end = [], time.monotonic() + 60 * minutes
-    while not pairs or time.monotonic() < end:
+    while time.monotonic() < end:
         sentence = str(generator.choice(sentences))
         said = kokoro.speak(sentence, kokoro.speaker(generator), generator.uniform(0.8, 1.3))
         if said is not None:
             decoded, waveform = said
             waveform = soxr.resample(waveform, KOKORO_SAMPLE_RATE, SAMPLE_RATE)
             pairs.append((*inputs_of(decoded), log_spectrum(waveform)))
+    if not pairs:
+        raise ValueError(
+            f"Expected sentences of which Kokoro says some within {minutes:g} minutes (--listen). "
+            f"Received: {len(sentences)} sentences, none of which was said"
+        )
     return pairs
 
 

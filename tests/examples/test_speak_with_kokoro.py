@@ -85,7 +85,7 @@ def test_harmonics_peak_at_multiples_of_the_pitch(module):
     assert not comb[1].any()
 
 
-def test_speaks_every_sentence_at_the_pitch_that_it_is_given(module, monkeypatch, tmp_path):
+def test_speaks_every_sentence_at_the_pitch_that_it_is_given(module, monkeypatch, tmp_path, rng):
     Decoded = module("kokoro").Decoded
 
     class OneTone:
@@ -114,9 +114,22 @@ def test_speaks_every_sentence_at_the_pitch_that_it_is_given(module, monkeypatch
     spec.loader.exec_module(example)
     monkeypatch.setattr(example, "Kokoro", OneTone)
     folder = tmp_path / "spoken"
-    arguments = ["--model", "kokoro.onnx", "--voices", "voices", "--listen", "0", "--learn", "0.05"]
+    arguments = [
+        "--model",
+        "kokoro.onnx",
+        "--voices",
+        "voices",
+        "--listen",
+        "0.002",
+        "--learn",
+        "0.05",
+    ]
     monkeypatch.setattr(sys, "argv", ["speak", str(sentences), str(folder), *arguments])
     example.main()
+    with pytest.raises(ValueError, match="none of which was said"):
+        example.listen(
+            OneTone(Path("kokoro.onnx"), Path("voices"), folder), ["Too long"], 0.001, rng
+        )
 
     (utterance,) = kc.data.read_manifest(folder / "manifest.jsonl")
     assert (utterance.text, utterance.split) == ("don't said mr ames", "synthetic")
