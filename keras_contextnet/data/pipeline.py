@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from keras_contextnet.text.tokenizer import Tokenizer
+
+# Workers share Python's lock, and each holds a batch.
+_MOST_WORKERS = 8
+_BATCHES_AHEAD = 2
 
 
 def make_dataset(
@@ -64,7 +69,7 @@ def make_dataset(
         max_tokens: Leave out utterances whose transcripts have more tokens.
         drop_remainder: Whether to leave out a last batch that is not full.
         repeat: Whether to start again after an epoch, for ever.
-        num_workers: Batches that are read at the same time. Defaults to what tf.data finds best.
+        num_workers: Batches that are read at the same time. Defaults to the CPU's cores, at most 8.
         on_error: `"raise"`, or `"skip"` to leave out audio files that cannot be read, each named
             once in the log. The number of batches is then not known in advance.
         augment: What is done to each waveform, of `keras_contextnet.data.augmentation` or your own.
@@ -138,7 +143,7 @@ def dataset_from_plan(
             `(waveform, sample_rate, generator)`, such as `keras_contextnet.data.augmentation` has.
         start: The epoch and the batch at which to begin, both from 0. Nothing before them is read.
         repeat: Whether to go on for ever.
-        num_workers: Batches that are read at the same time. Defaults to what tf.data finds best.
+        num_workers: Batches that are read at the same time. Defaults to the CPU's cores, at most 8.
         part: Which part of each batch to read, and of how many: `(0, 2)` is the first half. Their
             number divides `plan.devices`.
 
@@ -183,11 +188,20 @@ def dataset_from_plan(
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(plan)))
     dataset = dataset.map(
         _batch_in_graph(BatchLoader(plan, sample_rate, augment, part)),
-        num_parallel_calls=num_workers or tf.data.AUTOTUNE,
+        num_parallel_calls=num_workers or min(os.cpu_count() or 1, _MOST_WORKERS),
     )
     if plan.on_error == "skip" and plan.devices == 1:
         dataset = dataset.filter(lambda x, y: tf.size(x["audio_length"]) > 0)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return dataset.prefetch(_BATCHES_AHEAD).with_options(_without_tuner())
+
+
+def _without_tuner() -> tf.data.Options:
+    """Keeps tf.data from tuning, whose thread wakes every 20 s; until it does, `fit` cannot end."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _check_start(start: tuple[int, int], batches: int) -> None:

@@ -79,6 +79,10 @@ def test_ranks_and_cardinality_are_known(utterances, tokenizer):
     assert len(list(endless.take(7))) == 7
 
 
+def test_nothing_waits_for_the_tuner_of_tf_data(plan):
+    assert dataset_from_plan(plan).options().autotune.enabled is False
+
+
 def test_shuffling_follows_from_the_seed(utterances, tokenizer):
     def epochs(seed):
         dataset = make_dataset(utterances, tokenizer, batch_size=3, shuffle=True, seed=seed)
