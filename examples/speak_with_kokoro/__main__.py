@@ -26,7 +26,7 @@ import numpy as np
 import soundfile
 import soxr
 from kokoro import SAMPLE_RATE as KOKORO_SAMPLE_RATE
-from kokoro import Kokoro
+from kokoro import Kokoro, Voice
 from spectrum_model import inputs_of, learn_spectrum, log_spectrum, pitch_of
 from vocoder import SAMPLE_RATE, vocode
 
@@ -58,9 +58,9 @@ def listen(kokoro: Kokoro, sentences: list[str], minutes: float, generator) -> l
     return pairs
 
 
-def say(kokoro: Kokoro, model: keras.Model, sentence: str, blend: dict, generator):
+def say(kokoro: Kokoro, model: keras.Model, sentence: str, voice: Voice, generator):
     """Returns the waveform of a sentence; None where Kokoro cannot say it."""
-    decoded = kokoro.decode(sentence, blend, generator.uniform(0.8, 1.3))
+    decoded = kokoro.decode(sentence, voice, generator.uniform(0.8, 1.3))
     if decoded is None:
         return None
     inputs = inputs_of(decoded)
@@ -94,14 +94,14 @@ def main() -> None:
     model = learn_spectrum(pairs, arguments.learn, arguments.seed)
     with open(folder / "manifest.jsonl", "w", encoding="utf-8") as manifest:
         for number, sentence in enumerate(sentences):
-            blend = kokoro.speaker(generator)
-            waveform = say(kokoro, model, sentence, blend, generator)
+            voice = kokoro.speaker(generator)
+            waveform = say(kokoro, model, sentence, voice, generator)
             if waveform is None or len(waveform) > arguments.longest * SAMPLE_RATE:
                 continue
             path, duration = folder / f"{number:06d}.flac", len(waveform) / SAMPLE_RATE
             soundfile.write(path, waveform, SAMPLE_RATE)
             line = {"id": path.stem, "path": path.name, "text": transcript(sentence)}
-            line |= {"split": "synthetic", "speaker": "+".join(blend), "duration": duration}
+            line |= {"split": "synthetic", "speaker": voice.name, "duration": duration}
             manifest.write(json.dumps(line) + "\n")
             hours += duration / 3600
     print(f"{hours:.2f} hours in {folder}")

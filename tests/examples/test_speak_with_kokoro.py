@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,34 @@ def test_harmonics_peak_at_multiples_of_the_pitch(module):
     assert not comb[1].any()
 
 
+def test_a_voice_s_distance_moves_its_timbre_from_the_mean_of_all(module, monkeypatch, tmp_path):
+    kokoro = module("kokoro")
+    generator = np.random.default_rng(0)
+    voices = generator.normal(size=(3, 510, 256)).astype("float32")
+    for name, values in zip(("af_low", "bm_high", "jf_mid"), voices, strict=True):
+        values.tofile(tmp_path / f"{name}.bin")
+    tokenizer = types.ModuleType("kokoro_onnx.tokenizer")
+    tokenizer.Tokenizer = object
+    monkeypatch.setitem(sys.modules, "kokoro_onnx", types.ModuleType("kokoro_onnx"))
+    monkeypatch.setitem(sys.modules, "kokoro_onnx.tokenizer", tokenizer)
+    speaker = kokoro.Kokoro(tmp_path / "kokoro.onnx", tmp_path, tmp_path)
+
+    shares = {"af_low": 0.75, "jf_mid": 0.25}
+    blend = 0.75 * voices[0, 7] + 0.25 * voices[2, 7]
+    mean = voices[:, 7].mean(axis=0)
+    np.testing.assert_allclose(speaker.style(kokoro.Voice(shares), 7), blend, atol=1e-6)
+    twice = speaker.style(kokoro.Voice(shares, 2.0), 7)
+    np.testing.assert_allclose(twice[:128], 2 * blend[:128] - mean[:128], atol=1e-5)
+    np.testing.assert_allclose(twice[128:], blend[128:], atol=1e-6)
+
+    for _ in range(20):
+        voice = speaker.speaker(generator)
+        assert sum(voice.shares.values()) == pytest.approx(1)
+        assert set(voice.name.split("+")) <= {"af_low", "bm_high", "jf_mid"}
+
+
 def test_speaks_every_sentence_at_the_pitch_that_it_is_given(module, monkeypatch, tmp_path):
-    Decoded = module("kokoro").Decoded
+    kokoro = module("kokoro")
 
     class OneTone:
         """Says anything in two seconds, at 125 Hz."""
@@ -95,16 +122,18 @@ def test_speaks_every_sentence_at_the_pitch_that_it_is_given(module, monkeypatch
             assert (model.name, voices.name) == ("kokoro.onnx", "voices")
 
         def speaker(self, generator):
-            return {"af_low": 0.7, "bm_high": 0.3}
+            return kokoro.Voice({"af_low": 0.7, "bm_high": 0.3}, 1.5)
 
-        def decode(self, text, blend, speed):
+        def decode(self, text, voice, speed):
             if "long" in text:
                 return None
             hidden = np.ones((160, 512), "float32")
-            return Decoded(hidden, np.full(160, 125.0), np.ones(160), np.ones(128, "float32"))
+            return kokoro.Decoded(
+                hidden, np.full(160, 125.0), np.ones(160), np.ones(128, "float32")
+            )
 
-        def speak(self, text, blend, speed):
-            decoded = self.decode(text, blend, speed)
+        def speak(self, text, voice, speed):
+            decoded = self.decode(text, voice, speed)
             return decoded and (decoded, tone(125, 2, rate=24000))
 
     sentences = tmp_path / "sentences.txt"
