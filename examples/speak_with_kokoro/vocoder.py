@@ -12,8 +12,8 @@ WINDOW = np.pad(np.hanning(401)[:400], 56).astype(np.float32)
 
 def frames_of(waveform: np.ndarray, count: int) -> np.ndarray:
     """Returns the spectrum (count, bins) of a waveform (samples,), which is long enough."""
-    index = np.arange(FFT_LENGTH) + HOP * np.arange(count)[:, None]
-    return np.fft.rfft(waveform[index] * WINDOW, axis=1).astype(np.complex64)
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, FFT_LENGTH)[::HOP][:count]
+    return np.fft.rfft(frames * WINDOW, axis=1).astype(np.complex64)
 
 
 def centred_frames_of(waveform: np.ndarray) -> np.ndarray:
@@ -48,7 +48,7 @@ def excitation(pitch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def vocode(
-    magnitude: np.ndarray, pitch: np.ndarray, generator: np.random.Generator, rounds: int = 12
+    magnitude: np.ndarray, pitch: np.ndarray, generator: np.random.Generator, rounds: int = 8
 ) -> np.ndarray:
     """Finds a waveform of given magnitudes, from the phases of an excitation.
 
