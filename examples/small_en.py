@@ -18,7 +18,6 @@ where it was interrupted. The folder gets one folder a stage, and the result as 
 import argparse
 import os
 import random
-import re
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's messages at start-up
@@ -97,11 +96,10 @@ def make_transducer(ctc):
 
 
 def read_sentences(path):
-    """Reads plain text, a sentence a line, as transcripts are written."""
-    letters = str.maketrans(kc.text.english_normalization())
+    """Reads plain text, a sentence a line, as transcripts of those that say how they are spoken."""
     with open(path, encoding="utf-8") as file:
-        lines = [re.sub(r"[^a-z']+", " ", line.translate(letters)) for line in file]
-    return [line.strip() for line in lines if line.strip()]
+        transcripts = [kc.text.english_transcript(line) for line in file]
+    return [transcript for transcript in transcripts if transcript]
 
 
 def learn_text(model, sentences, epochs=2, batch_size=64, longest=64):

@@ -15,7 +15,6 @@ the duration. The folder gets the recordings, and a manifest whose split is "syn
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from keras_contextnet.text import english_normalization
+from keras_contextnet.text import english_transcript
 
 SAMPLE_RATE = 16000
 # The sizes of speakers whom a voice can pass for: below 1 is taller, with a deeper voice.
@@ -115,12 +114,6 @@ def make_voice(name: str) -> Speak:
     return piper_voice() if name == "joe" else program_voice(name)
 
 
-def transcript(sentence: str) -> str:
-    """Returns a sentence as transcripts are written, without quotation marks."""
-    words = sentence.translate(str.maketrans(english_normalization())).split()
-    return " ".join(word.strip("'") for word in words if word.strip("'"))
-
-
 def main() -> None:
     """Speaks every sentence."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -137,9 +130,8 @@ def main() -> None:
     lines, hours = arguments.sentences.read_text("utf-8").splitlines(), 0.0
     with open(arguments.folder / "manifest.jsonl", "w", encoding="utf-8") as manifest:
         for number, sentence in enumerate(lines):
-            text = transcript(sentence)
-            # How a number is read is not in the text.
-            if not re.fullmatch("[a-z' ]+", text):
+            text = english_transcript(sentence)
+            if text is None:
                 continue
             voice = arguments.voices[random.integers(len(arguments.voices))]
             size = np.exp(random.uniform(*np.log(SIZES[voice])))

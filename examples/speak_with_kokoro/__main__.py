@@ -17,7 +17,6 @@ The folder gets the recordings, and a manifest whose split is "synthetic".
 
 import argparse
 import json
-import re
 import time
 from pathlib import Path
 
@@ -30,14 +29,7 @@ from kokoro import Kokoro, Voice
 from spectrum_model import inputs_of, learn_spectrum, log_spectrum, pitch_of
 from vocoder import SAMPLE_RATE, vocode
 
-from keras_contextnet.text import english_normalization
-
-
-def transcript(sentence: str) -> str | None:
-    """Returns a sentence as transcripts are written; None where the text does not say how."""
-    words = sentence.translate(str.maketrans(english_normalization())).split()
-    text = " ".join(word.strip("'") for word in words if word.strip("'"))
-    return text if re.fullmatch("[a-z' ]+", text) else None
+from keras_contextnet.text import english_transcript
 
 
 def listen(kokoro: Kokoro, sentences: list[str], minutes: float, generator) -> list[tuple]:
@@ -86,7 +78,7 @@ def main() -> None:
     generator = np.random.default_rng(arguments.seed)
     keras.utils.set_random_seed(arguments.seed)
     sentences = arguments.sentences.read_text("utf-8").splitlines()
-    sentences = [sentence for sentence in sentences if transcript(sentence)]
+    sentences = [sentence for sentence in sentences if english_transcript(sentence)]
     folder, hours = arguments.folder, 0.0
     folder.mkdir(parents=True, exist_ok=True)
     kokoro = Kokoro(arguments.model, arguments.voices, folder)
@@ -100,7 +92,7 @@ def main() -> None:
                 continue
             path, duration = folder / f"{number:06d}.flac", len(waveform) / SAMPLE_RATE
             soundfile.write(path, waveform, SAMPLE_RATE)
-            line = {"id": path.stem, "path": path.name, "text": transcript(sentence)}
+            line = {"id": path.stem, "path": path.name, "text": english_transcript(sentence)}
             line |= {"split": "synthetic", "speaker": voice.name, "duration": duration}
             manifest.write(json.dumps(line) + "\n")
             hours += duration / 3600

@@ -2,7 +2,11 @@
 
 from keras_contextnet.text.aggregate import AggregateTokenizer
 from keras_contextnet.text.characters import CharacterTokenizer
-from keras_contextnet.text.english import english_normalization, english_tokenizer
+from keras_contextnet.text.english import (
+    english_normalization,
+    english_tokenizer,
+    english_transcript,
+)
 from keras_contextnet.text.sentencepiece import SentencePieceTokenizer
 from keras_contextnet.text.tokenizer import Tokenizer
 from keras_contextnet.text.train_sentencepiece import train_sentencepiece
@@ -14,5 +18,6 @@ __all__ = [
     "Tokenizer",
     "english_normalization",
     "english_tokenizer",
+    "english_transcript",
     "train_sentencepiece",
 ]

@@ -1,12 +1,16 @@
-"""The bundled English vocabulary, and the normalisation it was trained with."""
+"""The bundled English vocabulary, its normalisation, and transcripts of written English."""
 
 from __future__ import annotations
 
+import re
 import string
 import unicodedata
 from pathlib import Path
 
 from keras_contextnet.text.sentencepiece import SentencePieceTokenizer
+
+_TITLES = {"mr": "mister", "mrs": "missus", "dr": "doctor", "st": "saint"}
+_ROMAN_NUMERAL = re.compile(r"\b[IVXLCDM]{2,}\b")
 
 
 def english_normalization() -> dict[str, str]:
@@ -31,6 +35,37 @@ def english_normalization() -> dict[str, str]:
         string.punctuation + "\u2013\u2014\u2015\u2026\u201c\u201d\u201e\u00ab\u00bb\t\n\r\u00a0"
     )
     return rules | {mark: " " for mark in spaces if mark not in "'`"}
+
+
+def english_transcript(text: str) -> str | None:
+    """Returns how a written English sentence is transcribed: the words that are said, in `[a-z' ]`.
+
+    Beyond `english_normalization`, quotation marks that look like apostrophes go, and titles are
+    spelt out, as LibriSpeech has them: a recogniser whose synthetic speech comes with "mr" and its
+    recordings with "mister" learns both for one sound. What has several readings is not guessed.
+
+    Args:
+        text: str, such as a sentence of a novel that a synthesiser is to say.
+
+    Returns:
+        A str, or None where the text does not say how it is spoken: with digits, Roman numerals or
+        letters of other scripts, or without any word.
+
+    Example:
+
+    ```python
+    from keras_contextnet.text import english_transcript
+
+    assert english_transcript("'Don't,' said Mr. Ames.") == "don't said mister ames"
+    assert english_transcript("In 1850, Henry VIII.") is None
+    ```
+    """
+    if _ROMAN_NUMERAL.search(text):
+        return None
+    words = text.translate(str.maketrans(english_normalization())).split()
+    words = [word.strip("'") for word in words]
+    transcript = " ".join(_TITLES.get(word, word) for word in words if word)
+    return transcript if re.fullmatch("[a-z' ]+", transcript) else None
 
 
 def english_tokenizer() -> SentencePieceTokenizer:

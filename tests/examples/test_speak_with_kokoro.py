@@ -160,7 +160,7 @@ def test_speaks_every_sentence_at_the_pitch_that_it_is_given(module, monkeypatch
         example.listen(speaker, ["Too long"], 0.001, np.random.default_rng(0))
 
     (utterance,) = kc.data.read_manifest(folder / "manifest.jsonl")
-    assert (utterance.text, utterance.split) == ("don't said mr ames", "synthetic")
+    assert (utterance.text, utterance.split) == ("don't said mister ames", "synthetic")
     assert utterance.speaker == "af_low+bm_high"
     waveform = kc.data.load_audio(utterance.audio)
     assert len(waveform) == 16000 * utterance.duration == 32000

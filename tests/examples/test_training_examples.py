@@ -154,7 +154,7 @@ def test_synthesized_speech(run, tmp_path):
     folder = tmp_path / "synthetic"
     run("synthesize_speech", sentences, folder, "--voices", "slt", make_voice=tone)
     (utterance,) = kc.data.read_manifest(folder / "manifest.jsonl")
-    assert (utterance.text, utterance.split) == ("don't said mr ames", "synthetic")
+    assert (utterance.text, utterance.split) == ("don't said mister ames", "synthetic")
     assert len(spoken) == 3
     assert {name for name, *_ in spoken} == {"slt"}
 

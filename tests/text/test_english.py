@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_contextnet.text import english_normalization, english_tokenizer
+from keras_contextnet.text import english_normalization, english_tokenizer, english_transcript
 
 MANIFEST = Path(__file__).parents[2] / "examples/audio/manifest.jsonl"
 LETTERS = "abcdefghijklmnopqrstuvwxyz'"
@@ -65,3 +65,27 @@ def test_normalization_rules_give_the_alphabet():
     assert set("".join(rules.values())) <= set(LETTERS + " ")
     assert not set(rules) & set(LETTERS + " ")
     assert all(len(source) == 1 for source in rules)
+
+
+@pytest.mark.parametrize(
+    ("written", "transcript"),
+    [
+        ("\u201cDon\u2019t,\u201d said Mr. \u2018Ames\u2019.", "don't said mister ames"),
+        ("Mrs. Hale\u2014and Dr. St. John!", "missus hale and doctor saint john"),
+        ("I saw Zo\u00eb\u2019s civil, mild vix.", "i saw zoe's civil mild vix"),
+        ("In 1850.", None),
+        ("Chapter XIV", None),
+        ("\u0394 is a letter", None),
+        ("\u2018\u2026\u2019", None),
+        ("", None),
+    ],
+)
+def test_transcripts_have_the_words_that_are_said(written, transcript):
+    assert english_transcript(written) == transcript
+
+
+@given(st.text(max_size=80))
+def test_transcripts_are_of_the_alphabet_and_their_own_transcripts(written):
+    transcript = english_transcript(written)
+    assert transcript is None or set(transcript) <= set(LETTERS + " ")
+    assert transcript is None or english_transcript(transcript) == transcript
