@@ -42,7 +42,7 @@ def english_transcript(text: str) -> str | None:
 
     Beyond `english_normalization`, quotation marks that look like apostrophes go, and titles are
     spelt out, as LibriSpeech has them: a recogniser whose synthetic speech comes with "mr" and its
-    recordings with "mister" learns both for one sound. What has several readings is not guessed.
+    recordings with "mister" learns both for one sound. "St." is read as "saint", as in most novels.
 
     Args:
         text: str, such as a sentence of a novel that a synthesiser is to say.
