@@ -15,7 +15,6 @@ The folder gets the recordings, and a manifest whose split is "synthetic".
 import argparse
 import json
 import random
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -47,11 +46,9 @@ class RareWordsFirst:
 
 
 def read_sentences(path: Path) -> list[str]:
-    """Reads a sentence a line, as transcripts are written, leaving out what is not letters."""
-    letters = str.maketrans(kc.text.english_normalization())
-    lines = [line.translate(letters).split() for line in path.read_text("utf-8").splitlines()]
-    texts = [" ".join(word.strip("'") for word in line if word.strip("'")) for line in lines]
-    return [text for text in texts if re.fullmatch("[a-z' ]+", text) and len(text.split()) > 3]
+    """Reads a sentence a line, as transcripts of those that say how they are spoken."""
+    texts = map(kc.text.english_transcript, path.read_text("utf-8").splitlines())
+    return [text for text in texts if text and len(text.split()) > 3]
 
 
 def make_utterance(bank, aligner, sentences, words) -> tuple[str, np.ndarray] | None:

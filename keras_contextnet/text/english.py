@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
+from functools import cache
 from pathlib import Path
 
 from keras_contextnet.text.sentencepiece import SentencePieceTokenizer
@@ -37,6 +38,12 @@ def english_normalization() -> dict[str, str]:
     return rules | {mark: " " for mark in spaces if mark not in "'`"}
 
 
+@cache
+def _letters() -> dict[int, str]:
+    """The rules of `english_normalization` as `str.translate` reads them."""
+    return str.maketrans(english_normalization())
+
+
 def english_transcript(text: str) -> str | None:
     """Returns how a written English sentence is transcribed: the words that are said, in `[a-z' ]`.
 
@@ -62,8 +69,7 @@ def english_transcript(text: str) -> str | None:
     """
     if _ROMAN_NUMERAL.search(text):
         return None
-    words = text.translate(str.maketrans(english_normalization())).split()
-    words = [word.strip("'") for word in words]
+    words = [word.strip("'") for word in text.translate(_letters()).split()]
     transcript = " ".join(_TITLES.get(word, word) for word in words if word)
     return transcript if re.fullmatch("[a-z' ]+", transcript) else None
 
