@@ -25,6 +25,7 @@ REGISTERED = {
         "SpecAugment",
         "SqueezeExcite1D",
         "Swish",
+        "TempoPerturbation",
         "VocalTractPerturbation",
     ),
     "losses": ("CTCLoss", "PrunedRNNTLoss", "RNNTLoss"),

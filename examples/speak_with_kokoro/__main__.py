@@ -18,6 +18,7 @@ The folder gets the recordings, and a manifest whose split is "synthetic".
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -26,6 +27,7 @@ import soundfile
 import soxr
 from kokoro import SAMPLE_RATE as KOKORO_SAMPLE_RATE
 from kokoro import Kokoro, Voice
+from pronunciation import draw_melody
 from spectrum_model import inputs_of, learn_spectrum, log_spectrum, pitch_of
 from vocoder import SAMPLE_RATE, vocode
 
@@ -37,7 +39,7 @@ def listen(kokoro: Kokoro, sentences: list[str], minutes: float, generator) -> l
     pairs, end = [], time.monotonic() + 60 * minutes
     while time.monotonic() < end:
         sentence = str(generator.choice(sentences))
-        said = kokoro.speak(sentence, kokoro.speaker(generator), generator.uniform(0.8, 1.3))
+        said = kokoro.speak(sentence, kokoro.speaker(generator), generator)
         if said is not None:
             decoded, waveform = said
             waveform = soxr.resample(waveform, KOKORO_SAMPLE_RATE, SAMPLE_RATE)
@@ -52,9 +54,10 @@ def listen(kokoro: Kokoro, sentences: list[str], minutes: float, generator) -> l
 
 def say(kokoro: Kokoro, model: keras.Model, sentence: str, voice: Voice, generator):
     """Returns the waveform of a sentence; None where Kokoro cannot say it."""
-    decoded = kokoro.decode(sentence, voice, generator.uniform(0.8, 1.3))
+    decoded = kokoro.decode(sentence, voice, generator)
     if decoded is None:
         return None
+    decoded = replace(decoded, pitch=draw_melody(decoded.pitch, generator))
     inputs = inputs_of(decoded)
     log_magnitude = model.predict_on_batch(tuple(part[None] for part in inputs))[0]
     pitch = pitch_of(decoded, len(log_magnitude))

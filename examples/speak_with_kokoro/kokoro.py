@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pronunciation import draw_pronunciation, draw_tempo
 
 SAMPLE_RATE = 24000
 # Samples of a frame of what leaves the decoder.
@@ -40,12 +41,14 @@ class Voice:
     """A blend of Kokoro's voices, whose timbre may be more or less unlike all of theirs.
 
     Args:
-        shares: each voice's part in it, together 1.
+        shares: each voice's part in the timbre, together 1.
+        prosody: each voice's part in rhythm and intonation, together 1.
         distance: float. How far the timbre is from the mean of all voices, as a multiple of how far
             the blend's is: 1 is the blend itself, more a caricature of it.
     """
 
     shares: dict[str, float]
+    prosody: dict[str, float]
     distance: float = 1.0
 
     @property
@@ -82,7 +85,11 @@ class Kokoro:
         self._sessions: dict[str, object] = {}
 
     def speaker(self, generator: np.random.Generator) -> Voice:
-        """Draws one to three voices, most of them English, their shares, and the distance."""
+        """Draws a timbre, a prosody, which another may have, and the distance."""
+        return Voice(self._blend(generator), self._blend(generator), generator.uniform(*DISTANCES))
+
+    def _blend(self, generator: np.random.Generator) -> dict[str, float]:
+        """Draws one to three voices, most of them English, and their shares."""
         count = generator.choice([1, 2, 2, 2, 3])
         everyone = list(self.voices)
         names = [
@@ -93,41 +100,45 @@ class Kokoro:
         blend = dict.fromkeys(names, 0.0)
         for name, share in zip(names, shares, strict=True):
             blend[name] += float(share)
-        return Voice(blend, generator.uniform(*DISTANCES))
+        return blend
 
     def style(self, voice: Voice, length: int) -> np.ndarray:
         """Returns (256,), for a number of tokens: timbre, moved from the mean, and prosody."""
-        style = sum(share * self.voices[name][length] for name, share in voice.shares.items())
+        timbre, prosody = (
+            sum(share * self.voices[name][length] for name, share in shares.items())
+            for shares in (voice.shares, voice.prosody)
+        )
         mean = self._mean[length]
-        moved = mean + voice.distance * (style - mean)
-        return np.concatenate([moved[:TIMBRE], style[TIMBRE:]])
+        moved = mean + voice.distance * (timbre - mean)
+        return np.concatenate([moved[:TIMBRE], prosody[TIMBRE:]])
 
-    def decode(self, text: str, voice: Voice, speed: float) -> Decoded | None:
+    def decode(self, text: str, voice: Voice, generator: np.random.Generator) -> Decoded | None:
         """Says a sentence as far as the decoder; None where it is too long or has no sound."""
-        inputs = self._inputs(text, voice, speed)
+        inputs = self._inputs(text, voice, generator)
         if inputs is None:
             return None
         return self._decoded(inputs, self._session("decoder").run([HIDDEN, PITCH, ENERGY], inputs))
 
-    def speak(self, text: str, voice: Voice, speed: float):
+    def speak(self, text: str, voice: Voice, generator: np.random.Generator):
         """Returns what `decode` does, and the waveform (samples,) that Kokoro makes of it."""
-        inputs = self._inputs(text, voice, speed)
+        inputs = self._inputs(text, voice, generator)
         if inputs is None:
             return None
         names = ["audio", HIDDEN, PITCH, ENERGY]
         waveform, *decoded = self._session("whole").run(names, inputs)
         return self._decoded(inputs, decoded), waveform.reshape(-1)
 
-    def _inputs(self, text: str, voice: Voice, speed: float):
+    def _inputs(self, text: str, voice: Voice, generator: np.random.Generator):
         loudest = max(voice.shares, key=voice.shares.__getitem__)
         accent = "en-gb" if loudest[0] == "b" else "en-us"
-        tokens = self._tokenizer.tokenize(self._tokenizer.phonemize(text, accent))
+        phonemes = draw_pronunciation(generator)(self._tokenizer.phonemize(text, accent))
+        tokens = self._tokenizer.tokenize(phonemes)
         if not 3 <= len(tokens) <= 400:
             return None
         return {
             "tokens": np.array([[0, *tokens, 0]], np.int64),
             "style": self.style(voice, len(tokens))[None].astype(np.float32),
-            "speed": np.array([speed], np.float32),
+            "speed": draw_tempo(2 + len(tokens), generator),
         }
 
     def _decoded(self, inputs: dict[str, np.ndarray], outputs: list[np.ndarray]) -> Decoded:
@@ -140,16 +151,19 @@ class Kokoro:
         import onnxruntime
 
         if part not in self._sessions:
-            path = self._folder / f"kokoro_{part}.onnx"
+            model = onnx.load(self._model)
+            # The graph's speed is of a shape (1,), but a speed for each token does as well.
+            speed = next(place for place in model.graph.input if place.name == "speed")
+            speed.type.tensor_type.shape.dim[0].dim_param = "tokens"
+            wanted = [HIDDEN, PITCH, ENERGY]
             if part == "decoder":
-                wanted = [HIDDEN, PITCH, ENERGY]
                 inputs = ["tokens", "style", "speed"]
-                onnx.utils.extract_model(self._model, path, inputs, wanted, check_model=False)
+                model = onnx.utils.Extractor(model).extract_model(inputs, wanted)
             else:
-                model = onnx.load(self._model)
-                for name in (HIDDEN, PITCH, ENERGY):
+                for name in wanted:
                     model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-                onnx.save(model, path)
+            path = self._folder / f"kokoro_{part}.onnx"
+            onnx.save(model, path)
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1
             self._sessions[part] = onnxruntime.InferenceSession(str(path), options)

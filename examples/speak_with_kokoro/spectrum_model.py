@@ -6,12 +6,12 @@ import keras
 import numpy as np
 from keras import layers, ops
 from kokoro import Decoded
+from pronunciation import LOWEST_PITCH
 from vocoder import BINS, HOP, SAMPLE_RATE, centred_frames_of
 
 from keras_contextnet.layers.mel_filters import mel_filters
 
 DECODER_FRAMES_PER_FRAME = 80 * HOP / SAMPLE_RATE
-LOWEST_PITCH = 40.0  # Hz; below is no voice
 QUIETEST = 1e-4
 # How wide a harmonic is in a spectrum of 25 ms, Hz.
 HARMONIC_WIDTH = 35.0

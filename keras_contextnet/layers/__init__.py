@@ -9,6 +9,7 @@ from keras_contextnet.layers.separable_conv import SeparableConvBlock
 from keras_contextnet.layers.spec_augment import SpecAugment
 from keras_contextnet.layers.squeeze_excite import SqueezeExcite1D
 from keras_contextnet.layers.swish import Swish
+from keras_contextnet.layers.tempo_perturbation import TempoPerturbation
 from keras_contextnet.layers.vocal_tract_perturbation import VocalTractPerturbation
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "SpecAugment",
     "SqueezeExcite1D",
     "Swish",
+    "TempoPerturbation",
     "VocalTractPerturbation",
     "set_product_dtype",
 ]

@@ -18,10 +18,11 @@ FOLDER = Path(__file__).parents[2] / "examples" / "speak_with_kokoro"
 def module(monkeypatch):
     """Imports a file of the example, and forgets it again."""
     monkeypatch.syspath_prepend(FOLDER)
-    for name in ("vocoder", "kokoro", "spectrum_model"):
+    names = ("vocoder", "pronunciation", "kokoro", "spectrum_model")
+    for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
     yield importlib.import_module
-    for name in ("vocoder", "kokoro", "spectrum_model"):
+    for name in names:
         sys.modules.pop(name, None)
 
 
@@ -101,15 +102,72 @@ def test_a_voice_s_distance_moves_its_timbre_from_the_mean_of_all(module, monkey
     shares = {"af_low": 0.75, "jf_mid": 0.25}
     blend = 0.75 * voices[0, 7] + 0.25 * voices[2, 7]
     mean = voices[:, 7].mean(axis=0)
-    np.testing.assert_allclose(speaker.style(kokoro.Voice(shares), 7), blend, atol=1e-6)
-    twice = speaker.style(kokoro.Voice(shares, 2.0), 7)
+    itself = kokoro.Voice(shares, shares)
+    np.testing.assert_allclose(speaker.style(itself, 7), blend, atol=1e-6)
+    twice = speaker.style(kokoro.Voice(shares, {"bm_high": 1.0}, 2.0), 7)
     np.testing.assert_allclose(twice[:128], 2 * blend[:128] - mean[:128], atol=1e-5)
-    np.testing.assert_allclose(twice[128:], blend[128:], atol=1e-6)
+    np.testing.assert_allclose(twice[128:], voices[1, 7, 128:], atol=1e-6)
 
     for _ in range(20):
         voice = speaker.speaker(generator)
         assert sum(voice.shares.values()) == pytest.approx(1)
+        assert sum(voice.prosody.values()) == pytest.approx(1)
         assert set(voice.name.split("+")) <= {"af_low", "bm_high", "jf_mid"}
+
+
+def test_only_function_words_have_weak_forms(module):
+    weaken = module("pronunciation").weaken
+    generator = np.random.default_rng(0)
+    said = [weaken(word, 1.0, generator) for word in "hiː hæd sˈiːn ðæt fɹʌm".split()]
+    assert said[0] in ("hi", "i")
+    assert said[1] in ("həd", "əd")
+    assert said[2:] == ["sˈiːn", "ðət", "fɹəm"]
+    assert weaken("hæd", 0.0, generator) == "hæd"
+
+
+@pytest.mark.parametrize(
+    ("accent", "before", "after"),
+    [
+        ("ɪŋ(?= |$)", "sˈɪŋɪŋ nˈʌθɪŋ", "sˈɪŋɪn nˈʌθɪn"),
+        ("ɹ(?![ˈˌ]?[aeiouæɐɑɒɔəɚɛɜɪʊʌᵻ])", "fˈɑːɹ ɹˈɛd kˈɑːɹd", "fˈɑː ɹˈɛd kˈɑːd"),
+        ("(?<=[nslfkp])[td](?= )", "lˈæst hˈænd tˈɛnt", "lˈæs hˈæn tˈɛnt"),
+        ("z(?= |$)", "zˈuː hɪz", "zˈuː hɪs"),
+    ],
+)
+def test_accents_change_the_sounds_they_name(accent, before, after, module):
+    pronunciation = module("pronunciation")
+    instead = dict(pronunciation.ACCENTS)[accent]
+    generator = np.random.default_rng(0)
+    assert pronunciation.replace_some(accent, instead, before, 1.0, generator) == after
+    assert pronunciation.replace_some(accent, instead, before, 0.0, generator) == before
+
+
+def test_speakers_differ_in_what_they_say(module):
+    pronunciation = module("pronunciation")
+    generator = np.random.default_rng(0)
+    sentence = "hiː wʌz θˈɪŋkɪŋ ʌv ðə lˈɪɾəl wˈɔːɾɚ æt hˈoʊm ænd nˌɑːt ˌʌv ɪt"
+    said = {pronunciation.draw_pronunciation(generator)(sentence) for _ in range(40)}
+    assert len(said) > 30
+
+
+def test_tempo_and_melody_vary_about_their_middle(module):
+    pronunciation = module("pronunciation")
+    generator = np.random.default_rng(0)
+    tempo = np.log([pronunciation.draw_tempo(100, generator) for _ in range(200)])
+    assert np.exp(tempo.mean()) == pytest.approx(1.04, abs=0.02)  # of 0.8 to 1.3
+    assert 0.15 < tempo.std(axis=1).mean() < 0.22
+
+    pitch = np.where(np.arange(90) % 9 < 6, 120.0 + np.arange(90), 0.0)
+    voiced = pitch > 0
+    heights = []
+    for _ in range(200):
+        melody = pronunciation.draw_melody(pitch, generator)
+        np.testing.assert_array_equal(melody > 0, voiced)
+        assert (np.diff(melody[voiced]) > 0).all()
+        heights.append(np.log(np.median(melody[voiced]) / np.median(pitch[voiced])))
+    assert np.std(heights) == pytest.approx(0.12, rel=0.2)
+    silence = np.zeros(5)
+    np.testing.assert_array_equal(pronunciation.draw_melody(silence, generator), silence)
 
 
 def test_speaks_every_sentence_at_the_pitch_that_it_is_given(module, monkeypatch, tmp_path):
@@ -122,9 +180,9 @@ def test_speaks_every_sentence_at_the_pitch_that_it_is_given(module, monkeypatch
             assert (model.name, voices.name) == ("kokoro.onnx", "voices")
 
         def speaker(self, generator):
-            return kokoro.Voice({"af_low": 0.7, "bm_high": 0.3}, 1.5)
+            return kokoro.Voice({"af_low": 0.7, "bm_high": 0.3}, {"af_low": 1.0}, 1.5)
 
-        def decode(self, text, voice, speed):
+        def decode(self, text, voice, generator):
             if "long" in text:
                 return None
             hidden = np.ones((160, 512), "float32")
@@ -132,8 +190,8 @@ def test_speaks_every_sentence_at_the_pitch_that_it_is_given(module, monkeypatch
                 hidden, np.full(160, 125.0), np.ones(160), np.ones(128, "float32")
             )
 
-        def speak(self, text, voice, speed):
-            decoded = self.decode(text, voice, speed)
+        def speak(self, text, voice, generator):
+            decoded = self.decode(text, voice, generator)
             return decoded and (decoded, tone(125, 2, rate=24000))
 
     sentences = tmp_path / "sentences.txt"
@@ -165,4 +223,4 @@ def test_speaks_every_sentence_at_the_pitch_that_it_is_given(module, monkeypatch
     waveform = kc.data.load_audio(utterance.audio)
     assert len(waveform) == 16000 * utterance.duration == 32000
     assert 0.19 < np.abs(waveform).max() < 0.81
-    assert is_of_pitch(waveform, 125)
+    assert any(is_of_pitch(waveform, 125 * height) for height in np.arange(0.6, 1.6, 0.02))

@@ -16,6 +16,7 @@ from keras_contextnet.layers import (
     SpecAugment,
     SqueezeExcite1D,
     Swish,
+    TempoPerturbation,
     VocalTractPerturbation,
 )
 
@@ -113,6 +114,10 @@ CASES = {
             mask_value=-1.0,
             seed=3,
         ),
+    ),
+    "tempo_perturbation": (
+        TempoPerturbation,
+        dict(deviation=0.2, shortest_period=7, seed=3),
     ),
     "vocal_tract_perturbation": (
         VocalTractPerturbation,
@@ -238,7 +243,7 @@ def test_training_does_not_depend_on_padding(case, batch, call, randomize):
     layer_class, arguments = case
     if layer_class is SpecAugment:
         pytest.skip("draws other numbers for another size")
-    settled = {"dropout": 0.0, "conv_dropout": 0.0, "factors": [0.9]}  # nothing to draw
+    settled = {"dropout": 0.0, "conv_dropout": 0.0, "factors": [0.9], "deviation": 0.0}  # no draws
     settled = {name: value for name, value in settled.items() if name in arguments}
     layer = layer_class(**{**arguments, **settled})
     inputs, mask = batch
