@@ -12,6 +12,9 @@ that; from then on the network is in the generator's place, and phases are estim
 training a recogniser: `small_en` made 20.0% errors in 50 such sentences, before it had heard any,
 and 19.4% in 240 of Kokoro's own. It is not meant to be listened to.
 
+No two sentences are said alike: timbre and prosody are of different blends, function words are
+weak or not, sounds are those of some accent, and the tempo varies from token to token.
+
 The folder gets the recordings, and a manifest whose split is "synthetic".
 """
 
