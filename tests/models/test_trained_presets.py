@@ -33,4 +33,4 @@ def test_small_en_transcribes_speakers_whom_it_has_not_heard(examples):
     texts = model.transcribe([kc.data.load_audio(line["audio"]) for line in examples])
     errors = kc.metrics.word_errors([line["text"] for line in examples], texts)
     assert errors.length == 101
-    assert errors.rate < 0.2  # 19 words when it was shipped; of broken weights, nearly all
+    assert errors.rate < 0.2  # 20 words when it was shipped; of broken weights, nearly all
