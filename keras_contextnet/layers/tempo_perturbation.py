@@ -41,8 +41,8 @@ class TempoPerturbation(keras.layers.Layer):
         A tensor of the input's shape.
 
     Raises:
-        ValueError: for a negative `deviation`, a `shortest_period` that is not a positive integer,
-            or an input that is not (batch, frames, bands).
+        ValueError: for a `deviation` that is negative or not finite, a `shortest_period` that is
+            not a positive integer, or an input that is not (batch, frames, bands).
 
     Example:
 
@@ -66,7 +66,7 @@ class TempoPerturbation(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if deviation < 0:
+        if not 0 <= deviation < math.inf:
             raise ValueError(f"Expected `deviation` of 0 or more. Received: deviation={deviation}")
         if not isinstance(shortest_period, int) or shortest_period < 1:
             raise ValueError(

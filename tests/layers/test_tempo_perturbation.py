@@ -69,6 +69,7 @@ def test_does_nothing_outside_training(call):
     ("arguments", "match"),
     [
         ({"deviation": -0.1}, "Expected `deviation` of 0 or more. Received: deviation=-0.1"),
+        ({"deviation": float("nan")}, "Received: deviation=nan"),
         ({"shortest_period": 0}, "`shortest_period` to be a positive integer"),
         ({"shortest_period": 2.5}, "Received: shortest_period=2.5"),
     ],
