@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pronunciation import draw_pronunciation, draw_tempo
+from pronunciation import draw_tempo, pronounce_otherwise
 
 SAMPLE_RATE = 24000
 # Samples of a frame of what leaves the decoder.
@@ -41,20 +41,20 @@ class Voice:
     """A blend of Kokoro's voices, whose timbre may be more or less unlike all of theirs.
 
     Args:
-        shares: each voice's part in the timbre, together 1.
+        timbre: each voice's part in the timbre, together 1.
         prosody: each voice's part in rhythm and intonation, together 1.
         distance: float. How far the timbre is from the mean of all voices, as a multiple of how far
             the blend's is: 1 is the blend itself, more a caricature of it.
     """
 
-    shares: dict[str, float]
+    timbre: dict[str, float]
     prosody: dict[str, float]
     distance: float = 1.0
 
     @property
     def name(self) -> str:
         """The names of the voices in it."""
-        return "+".join(self.shares)
+        return "+".join(self.timbre)
 
 
 class Kokoro:
@@ -106,7 +106,7 @@ class Kokoro:
         """Returns (256,), for a number of tokens: timbre, moved from the mean, and prosody."""
         timbre, prosody = (
             sum(share * self.voices[name][length] for name, share in shares.items())
-            for shares in (voice.shares, voice.prosody)
+            for shares in (voice.timbre, voice.prosody)
         )
         mean = self._mean[length]
         moved = mean + voice.distance * (timbre - mean)
@@ -129,10 +129,10 @@ class Kokoro:
         return self._decoded(inputs, decoded), waveform.reshape(-1)
 
     def _inputs(self, text: str, voice: Voice, generator: np.random.Generator):
-        loudest = max(voice.shares, key=voice.shares.__getitem__)
+        loudest = max(voice.timbre, key=voice.timbre.__getitem__)
         accent = "en-gb" if loudest[0] == "b" else "en-us"
-        phonemes = draw_pronunciation(generator)(self._tokenizer.phonemize(text, accent))
-        tokens = self._tokenizer.tokenize(phonemes)
+        phonemes = self._tokenizer.phonemize(text, accent)
+        tokens = self._tokenizer.tokenize(pronounce_otherwise(phonemes, generator))
         if not 3 <= len(tokens) <= 400:
             return None
         return {

@@ -5,53 +5,46 @@ by everyone. Readers are not like that, and half of `small_en`'s errors were in 
 """
 
 import re
-from collections.abc import Callable
 
 import numpy as np
 
 LOWEST_PITCH = 40.0  # Hz; below is no voice
 VOWELS = "aeiouæɐɑɒɔəɚɛɜɪʊʌᵻ"
 
-# Words as espeak says them, and what is left of them in running speech.
+# Words as espeak's American and British say them, and what is left of them in running speech.
 WEAK_FORMS = {
-    "ænd": ("ənd", "ən", "ən"),
-    "and": ("ənd", "ən", "ən"),
-    "wʌz": ("wəz",),
-    "wɒz": ("wəz",),
-    "wʌt": ("wət",),
-    "ðæt": ("ðət",),
-    "ðat": ("ðət",),
-    "ðɛm": ("ðəm", "əm"),
-    "hæd": ("həd", "əd"),
-    "had": ("həd", "əd"),
-    "hæz": ("həz", "əz"),
-    "hæv": ("həv", "əv"),
-    "hav": ("həv", "əv"),
-    "hiː": ("hi", "i"),
-    "hɪz": ("ɪz",),
-    "hɪm": ("ɪm",),
-    "hɜː": ("hɚ", "ɚ"),
-    "ʃiː": ("ʃi",),
-    "wiː": ("wi",),
-    "juː": ("jʊ", "jə"),
-    "mˌaɪ": ("mə",),
-    "æt": ("ət",),
-    "at": ("ət",),
-    "æz": ("əz",),
-    "az": ("əz",),
-    "ʌv": ("əv", "ə"),
-    "ɒv": ("əv", "ə"),
-    "fɔːɹ": ("fɚ",),
-    "fɔː": ("fə",),
-    "fɹʌm": ("fɹəm",),
-    "fɹɒm": ("fɹəm",),
-    "bʌt": ("bət",),
-    "wɜː": ("wɚ", "wə"),
-    "kæn": ("kən",),
-    "kan": ("kən",),
-    "wɪl": ("wəl",),
-    "ðɛɹ": ("ðɚ",),
-    "sˌʌm": ("səm",),
+    said: weak.split()
+    for forms, weak in {
+        "ænd and": "ənd ən ən",
+        "wʌz wɒz": "wəz",
+        "wʌt": "wət",
+        "ðæt ðat": "ðət",
+        "ðɛm": "ðəm əm",
+        "hæd had": "həd əd",
+        "hæz": "həz əz",
+        "hæv hav": "həv əv",
+        "hiː": "hi i",
+        "hɪz": "ɪz",
+        "hɪm": "ɪm",
+        "hɜː": "hɚ ɚ",
+        "ʃiː": "ʃi",
+        "wiː": "wi",
+        "juː": "jʊ jə",
+        "mˌaɪ": "mə",
+        "æt at": "ət",
+        "æz az": "əz",
+        "ʌv ɒv": "əv ə",
+        "fɔːɹ": "fɚ",
+        "fɔː": "fə",
+        "fɹʌm fɹɒm": "fɹəm",
+        "bʌt": "bət",
+        "wɜː": "wɚ wə",
+        "kæn kan": "kən",
+        "wɪl": "wəl",
+        "ðɛɹ": "ðɚ",
+        "sˌʌm": "səm",
+    }.items()
+    for said in forms.split()
 }
 
 # What one speaker says in place of what espeak does, as regular expressions.
@@ -95,20 +88,16 @@ ACCENTS = (
 )
 
 
-def draw_pronunciation(generator: np.random.Generator) -> Callable[[str], str]:
-    """Draws how a speaker changes phonemes: how many words are weak, and up to four accents."""
+def pronounce_otherwise(phonemes: str, generator: np.random.Generator) -> str:
+    """Changes phonemes as one speaker would: some words are weak, up to four accents are heard."""
     weakness = generator.uniform()
     accents = generator.choice(len(ACCENTS), generator.integers(0, 5), replace=False)
     shares = generator.uniform(0.5, 1.0, len(accents))
-
-    def pronounce(phonemes: str) -> str:
-        *words, last = phonemes.split(" ")
-        said = " ".join([*(weaken(word, weakness, generator) for word in words), last])
-        for accent, share in zip(accents, shares, strict=True):
-            said = replace_some(*ACCENTS[accent], said, share, generator)
-        return said
-
-    return pronounce
+    *words, last = phonemes.split(" ")
+    said = " ".join([*(weaken(word, weakness, generator) for word in words), last])
+    for accent, share in zip(accents, shares, strict=True):
+        said = replace_some(*ACCENTS[accent], said, share, generator)
+    return said
 
 
 def weaken(word: str, weakness: float, generator: np.random.Generator) -> str:
