@@ -24,6 +24,14 @@ def length_from_mask(mask: Any) -> Any:
     return ops.sum(ops.cast(mask, "int32"), axis=1)
 
 
+def sequence_length(inputs: Any, mask: Any | None) -> Any:
+    """Returns lengths (batch,), int32; without a mask, all of inputs (batch, time, channels)."""
+    if mask is not None:
+        return length_from_mask(mask)
+    batch, time, _ = ops.shape(inputs)
+    return ops.broadcast_to(ops.cast(time, "int32"), (batch,))
+
+
 def zero_padding(inputs: Any, mask: Any | None) -> Any:
     """Sets the frames outside the mask to zero; inputs (batch, time, channels)."""
     if mask is None:

@@ -7,11 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.layers.masking import check_sequence, length_from_mask
+from keras_contextnet.layers.feature_augmentation import FeatureAugmentation
+from keras_contextnet.layers.masking import sequence_length
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
-class SpecAugment(keras.layers.Layer):
+class SpecAugment(FeatureAugmentation):
     """Blanks random bands and random stretches of time while training.
 
     Every utterance draws its own masks. A frequency mask covers 0 to `frequency_width` bands; a
@@ -65,7 +66,7 @@ class SpecAugment(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(seed, **kwargs)
         for argument, value in (
             ("frequency_masks", frequency_masks),
             ("frequency_width", frequency_width),
@@ -83,21 +84,10 @@ class SpecAugment(keras.layers.Layer):
         self.time_masks = time_masks
         self.time_ratio = time_ratio
         self.mask_value = mask_value
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.supports_masking = True
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        check_sequence(type(self).__name__, input_shape)
-
-    def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
-        if not training:
-            return inputs
+    def augment(self, inputs: Any, mask: Any | None) -> Any:
         batch, frames, bands = ops.shape(inputs)
-        if mask is None:
-            length = ops.broadcast_to(ops.cast(frames, "float32"), (batch,))
-        else:
-            length = ops.cast(length_from_mask(mask), "float32")  # (batch,)
+        length = ops.cast(sequence_length(inputs, mask), "float32")  # (batch,)
         blanked = ops.zeros((1, 1, 1), dtype="bool")
         if self.frequency_masks:
             width = ops.broadcast_to(float(min(self.frequency_width, bands)), (batch,))
@@ -124,9 +114,6 @@ class SpecAugment(keras.layers.Layer):
         """Random numbers in [0, 1); half precision would round some of them up to 1."""
         return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return input_shape
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
@@ -135,5 +122,4 @@ class SpecAugment(keras.layers.Layer):
             "time_masks": self.time_masks,
             "time_ratio": self.time_ratio,
             "mask_value": self.mask_value,
-            "seed": self.seed,
         }

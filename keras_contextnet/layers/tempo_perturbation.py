@@ -8,14 +8,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.layers.masking import check_sequence, length_from_mask
+from keras_contextnet.layers.feature_augmentation import FeatureAugmentation
+from keras_contextnet.layers.masking import sequence_length
 
 # Of which a tempo is the sum.
 WAVES = 8
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
-class TempoPerturbation(keras.layers.Layer):
+class TempoPerturbation(FeatureAugmentation):
     """Hurries some stretches of each utterance and draws out others; its length stays.
 
     Readers differ in which sounds they dwell on, and a recogniser that hears the same recordings
@@ -65,7 +66,7 @@ class TempoPerturbation(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(seed, **kwargs)
         if not 0 <= deviation < math.inf:
             raise ValueError(f"Expected `deviation` of 0 or more. Received: deviation={deviation}")
         if not isinstance(shortest_period, int) or shortest_period < 1:
@@ -74,19 +75,10 @@ class TempoPerturbation(keras.layers.Layer):
                 f"Received: shortest_period={shortest_period}"
             )
         self.deviation, self.shortest_period = deviation, shortest_period
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.supports_masking = True
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        check_sequence(type(self).__name__, input_shape)
-
-    def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
-        if not training:
-            return inputs
+    def augment(self, inputs: Any, mask: Any | None) -> Any:
         batch, frames, _ = ops.shape(inputs)
-        length = ops.broadcast_to(frames, (batch,)) if mask is None else length_from_mask(mask)
-        last = ops.cast(length, "int32")[:, None] - 1  # (batch, 1)
+        last = sequence_length(inputs, mask)[:, None] - 1  # (batch, 1)
         source = self._source(ops.cast(last, "float32"), batch, frames)
         before = ops.cast(ops.floor(source), "int32")  # (batch, frames)
         share = ops.cast(source - ops.floor(source), inputs.dtype)[..., None]
@@ -112,13 +104,9 @@ class TempoPerturbation(keras.layers.Layer):
         waves = ops.sum(ops.sin(2 * math.pi * turns), axis=-1) * math.sqrt(2 / WAVES)
         return self.deviation * keras.random.uniform((batch, 1), seed=seed) * waves
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return input_shape
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "deviation": self.deviation,
             "shortest_period": self.shortest_period,
-            "seed": self.seed,
         }

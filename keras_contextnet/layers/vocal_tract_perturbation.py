@@ -9,14 +9,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_contextnet.layers.masking import check_sequence
+from keras_contextnet.layers.feature_augmentation import FeatureAugmentation
 from keras_contextnet.layers.mel_filters import hertz_to_mel, mel_to_hertz
 
 FACTORS = (0.88, 0.9, 0.92, 0.94, 0.96, 0.98, 1.0, 1.02, 1.04, 1.06, 1.08, 1.1, 1.12)
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
-class VocalTractPerturbation(keras.layers.Layer):
+class VocalTractPerturbation(FeatureAugmentation):
     """Stretches or compresses the frequencies of each utterance by a factor of its own.
 
     Resonances of a longer vocal tract are lower, all by about one factor, so that few speakers
@@ -70,7 +70,7 @@ class VocalTractPerturbation(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(seed, **kwargs)
         self.factors = [float(factor) for factor in factors]
         if not self.factors or min(self.factors) <= 0:
             raise ValueError(f"Expected positive `factors`. Received: factors={factors}")
@@ -80,12 +80,9 @@ class VocalTractPerturbation(keras.layers.Layer):
                 f"Received: knee_hz={knee_hz}, factors={factors}"
             )
         self.low_hz, self.high_hz, self.knee_hz = low_hz, high_hz, knee_hz
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        check_sequence(type(self).__name__, input_shape)
+        super().build(input_shape)
         self._warps = np.stack([self._warp(factor, input_shape[-1]) for factor in self.factors])
 
     def _warp(self, factor: float, bands: int) -> np.ndarray:
@@ -100,16 +97,11 @@ class VocalTractPerturbation(keras.layers.Layer):
         distance = np.abs(np.arange(bands)[:, None] - place)  # (old bands, new bands)
         return np.maximum(0.0, 1.0 - distance).astype("float32")
 
-    def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
-        if not training:
-            return inputs
+    def augment(self, inputs: Any, mask: Any | None) -> Any:
         shape = (ops.shape(inputs)[0],)
         chosen = keras.random.randint(shape, 0, len(self.factors), seed=self.seed_generator)
         warps = ops.take(ops.cast(self._warps, inputs.dtype), chosen, axis=0)
         return ops.matmul(inputs, warps)  # (batch, frames, bands)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -118,5 +110,4 @@ class VocalTractPerturbation(keras.layers.Layer):
             "low_hz": self.low_hz,
             "high_hz": self.high_hz,
             "knee_hz": self.knee_hz,
-            "seed": self.seed,
         }
