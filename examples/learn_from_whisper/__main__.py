@@ -39,8 +39,7 @@ AUGMENTATION = (SpeedPerturbation((0.88, 0.94, 1.0, 1.06, 1.12)),)
 
 def count_frames(samples, student):
     """How many frames the encoder makes of samples."""
-    hop = round(student.frontend.hop_seconds * SAMPLE_RATE)
-    return int(student.encoder.output_length(-(-samples // hop)))
+    return int(student.encoder.output_length(-(-samples // student.frontend.hop)))
 
 
 def batches_with_targets(plan, student, targets):

@@ -38,6 +38,7 @@ class Student(kc.ContextNet):
             **parts,
             max_symbols_per_frame=transducer.max_symbols_per_frame,
             ctc_weight=transducer.ctc_weight,
+            beam_width=transducer.beam_width,
             name=transducer.name,
         )
         blocks = self.encoder.blocks[middle], self.encoder.blocks[-1]
@@ -89,6 +90,7 @@ class Student(kc.ContextNet):
             **{part: getattr(self, part) for part in self.parts},
             max_symbols_per_frame=self.max_symbols_per_frame,
             ctc_weight=self.ctc_weight,
+            beam_width=self.beam_width,
             name=self.name,
         )
 

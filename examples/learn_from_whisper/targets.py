@@ -44,6 +44,7 @@ class Targets:
     def __init__(self, folder: Path) -> None:
         description = json.loads((folder / "targets.json").read_text("utf-8"))
         self._begins, self.channels = description["begins"], description["channels"]
+        self._folder = folder
         flat = np.memmap(folder / "targets.f16", "float16", "r")
         self._frames = flat.reshape(-1, self.channels)  # (all frames, channels)
         sample = self._frames[:: max(1, len(self._frames) // 200_000)].astype("float32")
@@ -55,7 +56,15 @@ class Targets:
         Args:
             id: of the utterance.
             frames: int. How many frames the recording has now.
+
+        Raises:
+            ValueError: for an utterance that was not there when the targets were made.
         """
+        if id not in self._begins:
+            raise ValueError(
+                f"Expected an utterance that has targets. Received: {id!r}, of which "
+                f"{self._folder} has none. Remove that folder, so that it is made anew."
+            )
         begin, count = self._begins[id]
         place = np.clip((np.arange(frames) + 0.5) * count / frames - 0.5, 0, count - 1)
         before = place.astype(int)

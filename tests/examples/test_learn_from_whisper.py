@@ -55,6 +55,7 @@ def small_model():
         joiner=kc.Joiner(outputs, units=8),
         tokenizer=tokenizer,
         ctc_head=kc.CTCHead(outputs),
+        beam_width=2,
     )
 
 
@@ -96,6 +97,13 @@ def test_targets_are_stretched_to_another_tempo(module, utterances, tmp_path, fr
     expected = [np.interp(middles, (np.arange(count) + 0.5) / count, one) for one in own.T]
     found = read.of(utterances[0].id, frames)
     np.testing.assert_allclose(found, np.transpose(expected), atol=1e-4)
+
+
+def test_an_utterance_without_targets_is_named(module, utterances, tmp_path):
+    targets = module("targets")
+    targets.write_targets(utterances[:1], loudness, tmp_path / "targets")
+    with pytest.raises(ValueError, match=f"'{utterances[1].id}'.*Remove that folder"):
+        targets.Targets(tmp_path / "targets").of(utterances[1].id, 10)
 
 
 def test_nothing_is_left_of_targets_that_could_not_be_made(module, utterances, tmp_path):
@@ -226,4 +234,5 @@ def test_the_example_makes_a_preset(module, monkeypatch, utterances, tmp_path, c
     model = kc.ContextNet.from_preset(tmp_path / "run" / "preset", load_weights=True)
     assert isinstance(model.transcribe(utterances[0].audio), str)
     before = kc.ContextNet.from_preset(tmp_path / "small", load_weights=True)
+    assert model.beam_width == before.beam_width == 2
     assert not np.allclose(before.encoder.weights[0], model.encoder.weights[0])
