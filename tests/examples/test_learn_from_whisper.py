@@ -1,6 +1,5 @@
 """The example that learns from Whisper's encoder, with a teacher of four channels in its place."""
 
-import importlib
 import importlib.util
 import json
 import sys
@@ -23,20 +22,9 @@ BLOCKS = [
 
 
 @pytest.fixture
-def module(monkeypatch):
-    """Imports a file of the example, and forgets it again."""
-    monkeypatch.syspath_prepend(FOLDER)
-    names = ("student", "targets", "whisper")
-    for name in names:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield importlib.import_module
-    for name in names:
-        sys.modules.pop(name, None)
-
-
-@pytest.fixture
-def utterances():
-    return kc.data.read_manifest(EXAMPLES / "audio" / "manifest.jsonl")
+def module(import_from):
+    """Imports a file of the example."""
+    return import_from(FOLDER)
 
 
 def loudness(waveform):

@@ -1,6 +1,5 @@
 """The example that speaks with Kokoro, with a speaker of one tone in Kokoro's place."""
 
-import importlib
 import importlib.util
 import sys
 import types
@@ -15,15 +14,9 @@ FOLDER = Path(__file__).parents[2] / "examples" / "speak_with_kokoro"
 
 
 @pytest.fixture
-def module(monkeypatch):
-    """Imports a file of the example, and forgets it again."""
-    monkeypatch.syspath_prepend(FOLDER)
-    names = ("vocoder", "pronunciation", "kokoro", "spectrum_model")
-    for name in names:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield importlib.import_module
-    for name in names:
-        sys.modules.pop(name, None)
+def module(import_from):
+    """Imports a file of the example."""
+    return import_from(FOLDER)
 
 
 def tone(pitch, seconds, rate=16000):

@@ -35,11 +35,6 @@ def run(monkeypatch):
     return run
 
 
-@pytest.fixture
-def utterances():
-    return kc.data.read_manifest(EXAMPLES / "audio" / "manifest.jsonl")
-
-
 def as_librispeech(utterances, folder):
     """Writes LibriSpeech's speaker/chapter/*.trans.txt and recordings."""
     import soundfile
