@@ -29,6 +29,7 @@ def train(
     speed: option.Speed = False,
     noise: option.Noise = None,
     reverberation: option.Reverberation = False,
+    sampled_words: option.SampledWords = 0.0,
     preset: option.Preset = "small",
     alpha: option.Alpha = None,
     tokenizer: option.Tokens = None,
@@ -96,6 +97,7 @@ def train(
             max_duration=max_duration,
             on_error="skip",
             devices=distribution.devices,
+            sampled_words=sampled_words,
         )
 
         def batches(epoch: int, batch: int) -> object:

@@ -104,6 +104,17 @@ Reverberation = Annotated[
     ),
 ]
 
+SampledWords = Annotated[
+    float,
+    _option(
+        AUGMENTATION,
+        "Share of words that are divided into pieces anew in every epoch, 0 to 1; of a "
+        "SentencePiece tokenizer.",
+        min=0.0,
+        max=1.0,
+    ),
+]
+
 Preset = Annotated[
     str,
     _option(

@@ -346,6 +346,7 @@ def test_options_of_litert_are_refused_for_a_saved_model(preset, tmp_path, optio
         (("evaluate", "PRESET", MANIFEST, "--split", "dev"), "split"),
         (("export", "PRESET", "asr.tf", "--format", "litert"), ".tflite"),
         (("train", MANIFEST, "--preset", "PRESET", "--tokenizer", "english"), "tokenizer"),
+        (("train", MANIFEST, "--preset", "PRESET", "--sampled-words", "0.2"), "CharacterTokenizer"),
         (("train", "BAD", "--preset", "PRESET"), "no_text.jsonl, line 1"),
         (("train", "CUT", "--dev", MANIFEST, "--preset", "PRESET", "-o", "OUTPUT"), "cut.wav"),
     ],

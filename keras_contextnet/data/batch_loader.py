@@ -11,6 +11,9 @@ from keras_contextnet.data.audio import AudioError, load_audio
 from keras_contextnet.data.epoch_plan import EpochPlan
 from keras_contextnet.data.manifest import Utterance
 
+# Tokens are drawn by other numbers than augmentation.
+_FOR_TOKENS = 1
+
 Augmentation = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
@@ -60,7 +63,7 @@ class BatchLoader:
         empty = np.zeros(0, np.float32)
         audio = [empty if waveform is None else waveform for waveform in waveforms]
         tokens = [
-            [] if waveform is None else self.plan.tokens[i]
+            [] if waveform is None else self._tokens(epoch, i)
             for i, waveform in zip(rows, waveforms, strict=True)
         ]
         if self.plan.devices == 1:
@@ -111,9 +114,7 @@ class BatchLoader:
             )
 
     def _augmented(self, waveform: np.ndarray, epoch: int, utterance: Utterance) -> np.ndarray:
-        # By name, so that neither the batch nor the other utterances change what is drawn.
-        name = zlib.crc32(utterance.id.encode())
-        generator = np.random.default_rng([self.plan.seed, epoch, name])
+        generator = self._generator(epoch, utterance)
         for augmentation in self.augment:
             waveform = augmentation(waveform, self.sample_rate, generator)
         if not np.isfinite(waveform).all():
@@ -122,6 +123,18 @@ class BatchLoader:
                 f"{utterance.id}."
             )
         return waveform
+
+    def _tokens(self, epoch: int, index: int) -> list[int]:
+        if not self.plan.sampled_words:
+            return self.plan.tokens[index]
+        utterance = self.plan.utterances[index]
+        generator = self._generator(epoch, utterance, _FOR_TOKENS)
+        return self.plan.tokenizer.sample(utterance.text, self.plan.sampled_words, generator)
+
+    def _generator(self, epoch: int, utterance: Utterance, *purpose: int) -> np.random.Generator:
+        # By name, so that neither the batch nor the other utterances change what is drawn.
+        name = zlib.crc32(utterance.id.encode())
+        return np.random.default_rng([self.plan.seed, epoch, name, *purpose])
 
 
 def _pad(

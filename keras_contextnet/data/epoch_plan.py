@@ -50,6 +50,9 @@ class EpochPlan:
         devices: Devices that share each batch. `batch_size`, `batch_seconds` and `batch_tokens` are
             then those of one device's part. What is missing to a multiple of their number, in the
             last batch, is made up by rows without audio, text or weight.
+        sampled_words: The share of words, 0 to 1, whose pieces are drawn anew in every epoch
+            (`SentencePieceTokenizer.sample`), for transcripts that would be learnt by heart. Limits
+            and batches go by the usual pieces; drawn ones are more.
 
     Attributes:
         utterances: Those that were not left out, a list.
@@ -57,6 +60,8 @@ class EpochPlan:
         skipped: `SkippedUtterances`, those that were; with `on_error="skip"` more may follow while
             audio is read.
         devices: As given.
+        sampled_words: As given.
+        tokenizer: As given.
         dropped_batches: Pairs (epoch, batch) of which nothing could be read, as far as was read.
 
     Raises:
@@ -91,6 +96,7 @@ class EpochPlan:
         drop_remainder: bool = False,
         on_error: str = "raise",
         devices: int = 1,
+        sampled_words: float = 0.0,
     ):
         check_positive(
             batch_size=batch_size,
@@ -106,6 +112,8 @@ class EpochPlan:
         self.shuffle, self.seed = shuffle, seed
         self.drop_remainder, self.on_error = drop_remainder, on_error
         self.devices = devices
+        self.tokenizer, self.sampled_words = tokenizer, sampled_words
+        _check_sampled_words(sampled_words, tokenizer)
         self.skipped = SkippedUtterances()
         self.dropped_batches: set[tuple[int, int]] = set()
 
@@ -204,3 +212,17 @@ def check_positive(**arguments: float | None) -> None:
     for name, value in arguments.items():
         if value is not None and not value > 0:
             raise ValueError(f"Expected {name} to be positive. Received: {name}={value!r}.")
+
+
+def _check_sampled_words(sampled_words: float, tokenizer: Tokenizer) -> None:
+    if not 0 <= sampled_words <= 1:
+        raise ValueError(
+            "Expected sampled_words to be a share, from 0 to 1. Received: "
+            f"sampled_words={sampled_words!r}."
+        )
+    if sampled_words and not hasattr(tokenizer, "sample"):
+        raise ValueError(
+            "Expected a tokenizer that can divide a word in several ways, a "
+            f"SentencePieceTokenizer, with sampled_words={sampled_words}. Received: "
+            f"{type(tokenizer).__name__}. Leave sampled_words at 0 with it."
+        )

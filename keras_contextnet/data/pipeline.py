@@ -42,6 +42,7 @@ def make_dataset(
     batch_tokens: int | None = None,
     max_tokens_per_second: float | None = None,
     start: tuple[int, int] = (0, 0),
+    sampled_words: float = 0.0,
 ) -> tf.data.Dataset:
     """Makes a `tf.data.Dataset` that `ContextNet.fit`, `evaluate` and `predict` take.
 
@@ -78,6 +79,8 @@ def make_dataset(
         max_tokens_per_second: Leave out utterances whose transcripts have more tokens than can be
             said in their time. See `EpochPlan`.
         start: The epoch and the batch at which to begin. See `dataset_from_plan`.
+        sampled_words: The share of words whose pieces are drawn anew in every epoch. See
+            `EpochPlan`.
 
     Returns:
         A `tf.data.Dataset`.
@@ -113,6 +116,7 @@ def make_dataset(
         max_tokens_per_second=max_tokens_per_second,
         drop_remainder=drop_remainder,
         on_error=on_error,
+        sampled_words=sampled_words,
     )
     return dataset_from_plan(plan, sample_rate, augment, start, repeat, num_workers)
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_contextnet.text.sentencepiece import WORD_START
 from keras_contextnet.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-WORD_START = "▁"  # SentencePiece's sign for the space before a word
 # A language names a folder, so it must do so everywhere: Windows keeps some names for devices.
 LANGUAGE = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)$)[a-z0-9][a-z0-9_-]*", re.I | re.A)
 

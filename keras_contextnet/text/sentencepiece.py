@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from keras_contextnet.atomic_write import new_file
 from keras_contextnet.text.tokenizer import Tokenizer, require_text
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 ASSET = "vocabulary.spm"
+WORD_START = "▁"  # the sign for the space before a word
+# How many divisions of a word are drawn from, and how far their probabilities are levelled.
+_DIVISIONS = 16
+_SMOOTHING = 0.3
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -103,6 +108,72 @@ class SentencePieceTokenizer(Tokenizer):
         """
         require_text(text)
         return self._loaded.EncodeAsIds(text)
+
+    def sample(self, text: str, share: float, generator: np.random.Generator) -> list[int]:
+        """Returns ids of pieces of `text`, those of some words drawn at random.
+
+        A model that hears few transcripts many times learns them by heart; other pieces of the same
+        words are other transcripts. A word's pieces are drawn among its 16 likeliest divisions,
+        with their probabilities to the power of 0.3.
+
+        Args:
+            text: The text, a `str`.
+            share: The share of words whose pieces are drawn, 0 to 1. The others have those of
+                `encode`.
+            generator: A `numpy.random.Generator`.
+
+        Returns:
+            A list of ids in `[0, vocabulary_size)`, which decodes to what `encode(text)` does.
+
+        Raises:
+            ValueError: If the SentencePiece model is not a unigram model, which alone has
+                probabilities of pieces.
+
+        Source: Kudo, 2018, Subword Regularization, https://arxiv.org/abs/1804.10959, section 3.3
+
+        Example:
+
+        ```python
+        import numpy as np
+        from keras_contextnet.text import english_tokenizer
+
+        tokenizer = english_tokenizer()
+        ids = tokenizer.sample("a gentle wind", 1.0, np.random.default_rng(0))
+        print([tokenizer.pieces[i] for i in ids])
+        assert tokenizer.decode(ids) == "a gentle wind"
+        ```
+        """
+        ids: list[int] = []
+        for word in self._words(self.encode(text)):
+            ids += self._divide(word, generator) if generator.random() < share else word
+        return ids
+
+    def _words(self, ids: list[int]) -> list[list[int]]:
+        words: list[list[int]] = []
+        for i, piece in zip(ids, self._loaded.IdToPiece(ids), strict=True):
+            if not words or piece.startswith(WORD_START):
+                words.append([])
+            words[-1].append(i)
+        return words
+
+    def _divide(self, word: list[int], generator: np.random.Generator) -> list[int]:
+        spelling = "".join(self._loaded.IdToPiece(word))
+        try:
+            divisions = self._loaded.NBestEncodeAsIds(self._loaded.DecodeIds(word), _DIVISIONS)
+        except RuntimeError as error:
+            raise ValueError(
+                "Expected a unigram model, such as train_sentencepiece makes, to draw the pieces "
+                "of words. Received: a SentencePiece model of another type. Leave the share of "
+                "drawn words at 0 with it."
+            ) from error
+        # What the word is alone may differ from what it is in the text, by a space or a character
+        # that the model does not know.
+        divisions = [d for d in divisions if "".join(self._loaded.IdToPiece(d)) == spelling]
+        if not divisions:
+            return word
+        logits = np.array([_SMOOTHING * sum(self._loaded.GetScore(d)) for d in divisions])
+        probabilities = np.exp(logits - logits.max())
+        return divisions[generator.choice(len(divisions), p=probabilities / probabilities.sum())]
 
     def _decode(self, ids: list[int]) -> str:
         return self._loaded.DecodeIds(ids)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import soundfile
@@ -83,3 +85,22 @@ def test_data_sets_for_several_devices_have_weights(utterances):
     assert x["audio"].shape == (1, 1)
     assert y["tokens"].shape == (1, 1)
     np.testing.assert_array_equal(weight, [0])
+
+
+def test_pieces_of_words_are_drawn_anew_in_every_epoch(utterances):
+    text = "a winter evening by the river"
+    utterances = [dataclasses.replace(utterance, text=text) for utterance in utterances]
+    tokenizer = kc.text.english_tokenizer()
+
+    def tokens(epoch, **arguments):
+        plan = kc.data.EpochPlan(utterances, tokenizer, batch_size=5, **arguments)
+        _, _, rows, lengths = BatchLoader(plan, 16000, ())(epoch, 0, plan.batch_indices(0)[0])
+        return [row[:length].tolist() for row, length in zip(rows, lengths, strict=True)]
+
+    assert tokens(0) == tokens(1) == [tokenizer.encode(text)] * 5
+    drawn = tokens(0, sampled_words=1.0)
+    assert {tokenizer.decode(row) for row in drawn} == {text}
+    assert len({tuple(row) for row in drawn}) > 1
+    assert tokens(0, sampled_words=1.0) == drawn
+    assert tokens(1, sampled_words=1.0) != drawn
+    assert tokens(0, sampled_words=1.0, seed=1) != drawn

@@ -99,6 +99,8 @@ def test_position_after_counts_the_batches_that_were_given(steps, start, dropped
         ({"batch_tokens": 0}, "Expected batch_tokens to be positive. Received: batch_tokens=0"),
         ({"max_tokens_per_second": -1}, "Expected max_tokens_per_second to be positive"),
         ({"on_error": "ignore"}, "'raise' or 'skip'. Received: 'ignore'"),
+        ({"sampled_words": 1.5}, "Expected sampled_words to be a share, from 0 to 1. Received: s"),
+        ({"sampled_words": 0.2}, "Expected a tokenizer that can divide a word in several ways, a "),
         ({"max_tokens": 1}, "60 utterances, none of which can be read and has at most"),
     ],
 )

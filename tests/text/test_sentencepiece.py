@@ -163,3 +163,69 @@ def test_copies(tmp_path, tokenizer, copied):
 def test_load_assets_names_the_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / "vocabulary.spm"))):
         SentencePieceTokenizer().load_assets(tmp_path)
+
+
+def divisions_by_hand(word):
+    """Every way to write a word in pieces, likeliest first, with the sum of the pieces' scores."""
+    model = sentencepiece.SentencePieceProcessor(model_file=str(MODEL))
+    scores = {model.IdToPiece(i): model.GetScore(i) for i in range(model.GetPieceSize())}
+
+    def divide(rest):
+        if not rest:
+            yield [], 0.0
+        for end in range(1, len(rest) + 1):
+            if rest[:end] in scores:
+                for pieces, score in divide(rest[end:]):
+                    yield [rest[:end], *pieces], scores[rest[:end]] + score
+
+    return sorted(divide("▁" + word), key=lambda division: -division[1])
+
+
+def test_pieces_are_drawn_by_their_scores(tokenizer):
+    generator = np.random.default_rng(0)
+    drawn = [tuple(tokenizer.sample("winter", 1.0, generator)) for _ in range(4000)]
+    likeliest = divisions_by_hand("winter")[:16]
+    expected = np.exp(0.3 * np.array([score for _, score in likeliest]))
+    expected /= expected.sum()
+    counts = [
+        drawn.count(tuple(tokenizer.pieces.index(piece) for piece in pieces))
+        for pieces, _ in likeliest
+    ]
+    assert sum(counts) == len(drawn)
+    deviation = np.sqrt(len(drawn) * expected * (1 - expected))
+    assert (np.abs(counts - len(drawn) * expected) < 4 * deviation).all()
+
+
+@settings(deadline=None)
+@given(st.text(ANY_CHARACTER, max_size=20), st.floats(0, 1), st.integers(0, 2**32))
+def test_drawn_pieces_say_what_the_usual_ones_say(text, share, seed):
+    tokenizer = english_tokenizer()
+    drawn = tokenizer.sample(text, share, np.random.default_rng(seed))
+    assert tokenizer.decode(drawn) == tokenizer.decode(tokenizer.encode(text))
+    assert drawn == tokenizer.sample(text, share, np.random.default_rng(seed))
+
+
+def test_the_share_of_words_whose_pieces_are_drawn(tokenizer):
+    generator = np.random.default_rng(0)
+    assert tokenizer.sample(TEXTS[0], 0.0, generator) == tokenizer.encode(TEXTS[0])
+    usual = tokenizer.encode("winter")
+    words = 2000
+    for share in (0.1, 0.5):
+        ids = [tokenizer.sample("winter", share, generator) for _ in range(words)]
+        others = sum(i != usual for i in ids) / words
+        always = sum(tokenizer.sample("winter", 1.0, generator) != usual for _ in range(words))
+        assert abs(others - share * always / words) < 0.05
+
+
+def test_only_a_unigram_model_draws_pieces(tmp_path):
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS),
+        model_prefix=str(tmp_path / "bpe"),
+        vocab_size=60,
+        model_type="bpe",
+        minloglevel=2,
+    )
+    bpe = SentencePieceTokenizer(tmp_path / "bpe.model")
+    assert bpe.sample(TEXTS[0], 0.0, np.random.default_rng(0)) == bpe.encode(TEXTS[0])
+    with pytest.raises(ValueError, match="Expected a unigram model"):
+        bpe.sample(TEXTS[0], 1.0, np.random.default_rng(0))
