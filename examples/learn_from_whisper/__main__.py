@@ -90,6 +90,9 @@ def main():
     parser.add_argument("--steps-alone", type=int, default=250, help="of the new layers")
     parser.add_argument("--peak", type=float, default=6e-4, help="learning rate at most")
     parser.add_argument("--weight", type=float, default=0.5, help="of each of the two errors")
+    parser.add_argument(
+        "--sampled-words", type=float, default=0.0, help="share of words in pieces drawn at random"
+    )
     parser.add_argument("--batch-seconds", type=float, default=40.0)
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)
@@ -105,6 +108,7 @@ def main():
         shuffle=True,
         max_duration=17,
         max_tokens_per_second=12,
+        sampled_words=arguments.sampled_words,
     )
     folder = arguments.folder
     if not (folder / "targets").exists():
