@@ -215,11 +215,10 @@ def check_positive(**arguments: float | None) -> None:
 
 
 def _check_sampled_words(sampled_words: float, tokenizer: Tokenizer) -> None:
-    if not 0 <= sampled_words <= 1:
-        raise ValueError(
-            "Expected sampled_words to be a share, from 0 to 1. Received: "
-            f"sampled_words={sampled_words!r}."
-        )
+    # Here, as who reads audio alone is spared what tokenizers need.
+    from keras_contextnet.text.tokenizer import require_share
+
+    require_share("sampled_words", sampled_words)
     if sampled_words and not hasattr(tokenizer, "sample"):
         raise ValueError(
             "Expected a tokenizer that can divide a word in several ways, a "

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_contextnet.atomic_write import new_file
-from keras_contextnet.text.tokenizer import Tokenizer, require_text
+from keras_contextnet.text.tokenizer import Tokenizer, require_share, require_text
 
 if TYPE_CHECKING:
     import sentencepiece
@@ -126,8 +126,8 @@ class SentencePieceTokenizer(Tokenizer):
             A list of ids in `[0, vocabulary_size)`, which decodes to what `encode(text)` does.
 
         Raises:
-            ValueError: If the SentencePiece model is not a unigram model, which alone has
-                probabilities of pieces.
+            ValueError: If `share` is not from 0 to 1, or the SentencePiece model is not a unigram
+                model, which alone has probabilities of pieces.
 
         Source: Kudo, 2018, Subword Regularization, https://arxiv.org/abs/1804.10959, section 3.3
 
@@ -143,6 +143,7 @@ class SentencePieceTokenizer(Tokenizer):
         assert tokenizer.decode(ids) == "a gentle wind"
         ```
         """
+        require_share("share", share)
         ids: list[int] = []
         for word in self._words(self.encode(text)):
             ids += self._divide(word, generator) if generator.random() < share else word

@@ -121,3 +121,9 @@ def require_text(text: object) -> None:
         raise TypeError(
             f"Expected text to be a str. Received: {text!r} (type {type(text).__name__})."
         )
+
+
+def require_share(name: str, share: float) -> None:
+    """Raises a `ValueError` if `share` is not a share, from 0 to 1."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"Expected {name} to be a share, from 0 to 1. Received: {name}={share!r}.")

@@ -217,6 +217,12 @@ def test_the_share_of_words_whose_pieces_are_drawn(tokenizer):
         assert abs(others - share * always / words) < 0.05
 
 
+@pytest.mark.parametrize("share", [-0.1, 20, float("nan")])
+def test_a_share_is_from_0_to_1(tokenizer, share):
+    with pytest.raises(ValueError, match=f"Expected share to be .* Received: share={share}"):
+        tokenizer.sample(TEXTS[0], share, np.random.default_rng(0))
+
+
 def test_only_a_unigram_model_draws_pieces(tmp_path):
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXTS),
