@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-_dtype_of_products: str | None = None
+_rounded_to: str | None = None
+_multiplied_in: str | None = None
 
 
 def set_product_dtype(dtype: str | None) -> None:
@@ -15,10 +17,12 @@ def set_product_dtype(dtype: str | None) -> None:
 
     CPUs that have instructions for bfloat16 multiply matrices several times faster in it, whereas
     TensorFlow's elementwise kernels are slower in it than in float32, so that a policy of
-    "mixed_bfloat16" loses more there than it gains. With this alone, such CPUs still sum in
-    float32, and round once; on one without, TensorFlow's sums of 64 products were two steps of
-    bfloat16 off. Inference, and with it every exported file, is not touched. Like
-    `keras.config`'s settings it holds for the process, and for what is compiled from then on.
+    "mixed_bfloat16" loses more there than it gains. With this alone, numbers are rounded to
+    bfloat16, their products summed in float32, and sums rounded. On CPUs without such
+    instructions TensorFlow would cut sums off, always towards zero, so there the rounded numbers
+    are multiplied in float32: with the same result, and no faster. Inference, and with it every
+    exported file, is not touched. Like `keras.config`'s settings it holds for the process, and for
+    what is compiled from then on.
 
     Args:
         dtype: "bfloat16", or None for the dtype of each layer.
@@ -36,10 +40,19 @@ def set_product_dtype(dtype: str | None) -> None:
     set_product_dtype(None)
     ```
     """
-    global _dtype_of_products
+    global _rounded_to, _multiplied_in
     if dtype not in (None, "bfloat16"):
         raise ValueError(f'Expected `dtype` to be "bfloat16" or None. Received: dtype={dtype!r}')
-    _dtype_of_products = dtype
+    _rounded_to = dtype
+    _multiplied_in = "float32" if dtype == "bfloat16" and _cuts_bfloat16() else dtype
+
+
+def _cuts_bfloat16() -> bool:
+    """Whether the backend's products in bfloat16 are cut off instead of rounded."""
+    terms = np.zeros((64, 64), "float32")
+    terms[:, :2] = 1.0, 1.5 * 2**-8  # three quarters of the way from 1 to the next number
+    sums = ops.matmul(ops.cast(terms, "bfloat16"), ops.ones((64, 64), "bfloat16"))
+    return bool(ops.any(sums == 1.0))
 
 
 def pointwise_product(inputs: Any, kernel: Any, training: bool = False) -> Any:
@@ -60,12 +73,14 @@ def pointwise_product(inputs: Any, kernel: Any, training: bool = False) -> Any:
 
 def product_for_training(inputs: Any, kernel: Any) -> Any:
     """Multiplies the last axis by a matrix, in what `set_product_dtype` says."""
-    dtype = _dtype_of_products or inputs.dtype
-    rows = ops.cast(inputs, dtype)
+    rounded_to = _rounded_to or inputs.dtype
+    rows, kernel = (
+        ops.cast(ops.cast(x, rounded_to), _multiplied_in or inputs.dtype) for x in (inputs, kernel)
+    )
     on_tensorflow = keras.backend.backend() == "tensorflow"
     if on_tensorflow:  # whose gradient would be a matrix for each row of the first axis, then a sum
         rows = ops.reshape(rows, (-1, ops.shape(inputs)[-1]))
-    product = ops.cast(ops.matmul(rows, ops.cast(kernel, dtype)), inputs.dtype)
+    product = ops.cast(ops.cast(ops.matmul(rows, kernel), rounded_to), inputs.dtype)
     if on_tensorflow:
         product = ops.reshape(product, (*ops.shape(inputs)[:-1], kernel.shape[-1]))
     return product

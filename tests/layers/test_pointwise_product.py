@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_contextnet.layers import SeparableConvBlock, set_product_dtype
+from keras_contextnet.layers import pointwise_product as module
 from keras_contextnet.layers.pointwise_product import pointwise_product
 
 
@@ -47,10 +48,18 @@ def test_the_gradient(training):
         tape.watch([x, kernel])
         total = tf.reduce_sum(pointwise_product(x, kernel, training) * upstream)
     of_x, of_kernel = tape.gradient(total, [x, kernel])
-    np.testing.assert_allclose(of_x, np.einsum("btf,cf->btc", upstream, kernel), rtol=1e-5)
-    np.testing.assert_allclose(
-        of_kernel, np.einsum("btc,btf->cf", x, upstream), rtol=1e-4, atol=1e-5
-    )
+    assert_product(of_x, "btf,cf->btc", upstream, kernel, terms=5)
+    assert_product(of_kernel, "btc,btf->cf", x, upstream, terms=21)
+
+
+def assert_product(actual, equation, a, b, terms):
+    """Within what float32 can do: a sum of n products is off by n roundings of their magnitudes.
+
+    Source: Higham, Accuracy and Stability of Numerical Algorithms, section 3.1.
+    """
+    a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
+    bound = terms * 2**-24 / (1 - terms * 2**-24) * np.einsum(equation, np.abs(a), np.abs(b))
+    assert np.all(np.abs(actual - np.einsum(equation, a, b)) <= bound)
 
 
 def bfloat16(x):
@@ -60,6 +69,16 @@ def bfloat16(x):
 
 
 def test_training_multiplies_rounded_numbers_when_asked_to(bfloat16_products):
+    assert_products_are_rounded()
+
+
+def test_they_are_rounded_where_the_backend_would_cut_them(monkeypatch, request):
+    monkeypatch.setattr(module, "_cuts_bfloat16", lambda: True)
+    request.getfixturevalue("bfloat16_products")
+    assert_products_are_rounded()
+
+
+def assert_products_are_rounded():
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(2, 9, 64)).astype("f4"), rng.normal(size=(64, 7)).astype("f4")
     exact = x.astype("float64") @ kernel
