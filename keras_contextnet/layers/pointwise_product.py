@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-_rounded_to: str | None = None
-_multiplied_in: str | None = None
+_dtype_of_products: str | None = None
 
 
 def set_product_dtype(dtype: str | None) -> None:
@@ -40,19 +39,24 @@ def set_product_dtype(dtype: str | None) -> None:
     set_product_dtype(None)
     ```
     """
-    global _rounded_to, _multiplied_in
+    global _dtype_of_products
     if dtype not in (None, "bfloat16"):
         raise ValueError(f'Expected `dtype` to be "bfloat16" or None. Received: dtype={dtype!r}')
-    _rounded_to = dtype
-    _multiplied_in = "float32" if dtype == "bfloat16" and _cuts_bfloat16() else dtype
+    _dtype_of_products = dtype
 
 
+@functools.cache
 def _cuts_bfloat16() -> bool:
     """Whether the backend's products in bfloat16 are cut off instead of rounded."""
-    terms = np.zeros((64, 64), "float32")
-    terms[:, :2] = 1.0, 1.5 * 2**-8  # three quarters of the way from 1 to the next number
-    sums = ops.matmul(ops.cast(terms, "bfloat16"), ops.ones((64, 64), "bfloat16"))
-    return bool(ops.any(sums == 1.0))
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    with tf.init_scope():  # whatever graph is being traced
+        # Three quarters of the way from 1 to the next number.
+        terms = tf.constant([[1.0, 1.5 * 2**-8] + 62 * [0.0]] * 64, tf.bfloat16)
+        sums = tf.matmul(terms, tf.ones((64, 64), tf.bfloat16))
+        return bool(tf.reduce_any(sums == 1.0))
 
 
 def pointwise_product(inputs: Any, kernel: Any, training: bool = False) -> Any:
@@ -73,10 +77,9 @@ def pointwise_product(inputs: Any, kernel: Any, training: bool = False) -> Any:
 
 def product_for_training(inputs: Any, kernel: Any) -> Any:
     """Multiplies the last axis by a matrix, in what `set_product_dtype` says."""
-    rounded_to = _rounded_to or inputs.dtype
-    rows, kernel = (
-        ops.cast(ops.cast(x, rounded_to), _multiplied_in or inputs.dtype) for x in (inputs, kernel)
-    )
+    rounded_to = _dtype_of_products or inputs.dtype
+    multiplied_in = "float32" if _dtype_of_products and _cuts_bfloat16() else rounded_to
+    rows, kernel = (ops.cast(ops.cast(x, rounded_to), multiplied_in) for x in (inputs, kernel))
     on_tensorflow = keras.backend.backend() == "tensorflow"
     if on_tensorflow:  # whose gradient would be a matrix for each row of the first axis, then a sum
         rows = ops.reshape(rows, (-1, ops.shape(inputs)[-1]))
