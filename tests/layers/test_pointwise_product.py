@@ -96,6 +96,17 @@ def test_layers_give_float32_and_float32_gradients(bfloat16_products):
     assert keras.backend.standardize_dtype(layer(x, training=True).dtype) == "float32"
 
 
+def test_setting_the_dtype_computes_nothing(monkeypatch):
+    """Who does so before setting TensorFlow's threads or making a strategy, may still do that."""
+
+    def started():
+        raise AssertionError("the backend was asked")
+
+    monkeypatch.setattr(module, "_cuts_bfloat16", started)
+    set_product_dtype("bfloat16")
+    set_product_dtype(None)
+
+
 def test_refuses_other_dtypes():
     with pytest.raises(ValueError, match="float16"):
         set_product_dtype("float16")
