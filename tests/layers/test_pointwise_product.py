@@ -96,15 +96,10 @@ def test_layers_give_float32_and_float32_gradients(bfloat16_products):
     assert keras.backend.standardize_dtype(layer(x, training=True).dtype) == "float32"
 
 
-def test_setting_the_dtype_computes_nothing(monkeypatch):
+def test_setting_the_dtype_computes_nothing(monkeypatch, request):
     """Who does so before setting TensorFlow's threads or making a strategy, may still do that."""
-
-    def started():
-        raise AssertionError("the backend was asked")
-
-    monkeypatch.setattr(module, "_cuts_bfloat16", started)
-    set_product_dtype("bfloat16")
-    set_product_dtype(None)
+    monkeypatch.setattr(module, "_cuts_bfloat16", lambda: pytest.fail("the backend was asked"))
+    request.getfixturevalue("bfloat16_products")
 
 
 def test_refuses_other_dtypes():
