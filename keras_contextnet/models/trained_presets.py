@@ -3,7 +3,7 @@
 from pathlib import Path
 
 TRAINED_PRESETS: dict[str, str] = {
-    "small_en": "6.8 M parameters, trained on 267 hours of read English, most of it synthetic: a "
+    "small_en": "6.8 M parameters, trained on 299 hours of read English, most of it synthetic: a "
     "first version, which gets 19% of the words of new speakers wrong."
 }
 
