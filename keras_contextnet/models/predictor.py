@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_contextnet.layers.sequence_lstm import SequenceLSTM
+
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
 class Predictor(keras.layers.Layer):
@@ -95,7 +97,7 @@ class Predictor(keras.layers.Layer):
         )
         self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
         self.lstms = [
-            keras.layers.LSTM(
+            SequenceLSTM(
                 units, return_sequences=True, dtype=self.dtype_policy, name=f"lstm_{index}"
             )
             for index in range(num_layers)
@@ -122,7 +124,7 @@ class Predictor(keras.layers.Layer):
         x = self.dropout(embedded, training=training)
         for lstm in self.lstms:
             with noise:
-                x = lstm(x)  # (batch, U + 1, units)
+                x = lstm(x, training=training)  # (batch, U + 1, units)
             x = self.lstm_dropout(x, training=training)
         return x
 
