@@ -50,23 +50,43 @@ def log_sum_exp(logits: Any, softmax: Any = None) -> Any:
 def custom_gradient(function: Callable) -> Callable:
     """`keras.ops.custom_gradient`, whose gradient gets one argument for each output everywhere.
 
-    Keras passes them by position under TensorFlow, as a tuple under JAX, and one by name.
+    Keras passes them by position under TensorFlow, as a tuple under JAX, and one by name. What is
+    made of `function` can be called with `constants` besides: tensors that it gets after the others
+    and returns no gradient for.
     """
 
-    @ops.custom_gradient
-    def with_gradient(*inputs: Any) -> Any:
-        outputs, gradient = function(*inputs)
+    @wraps(function)
+    def call(*inputs: Any, constants: Sequence[Any] = ()) -> Any:
+        # TensorFlow makes zeros for each input of a custom gradient. JAX asks for all by name.
+        named = tuple(constants) if keras.backend.backend() == "jax" else ()
+        others = () if named else tuple(constants)
 
-        def gradient_of_each(*args: Any, upstream: Any = None) -> Any:
-            if upstream is not None:
-                args = upstream if isinstance(upstream, (tuple, list)) else (upstream,)
-            elif len(args) == 1 and isinstance(args[0], (tuple, list)):
-                (args,) = args
-            return gradient(*args)
+        @ops.custom_gradient
+        def with_gradient(*tensors: Any) -> Any:
+            outputs, gradient = function(*tensors, *others)
 
-        return outputs, gradient_of_each
+            def gradient_of_each(*args: Any, upstream: Any = None) -> Any:
+                if upstream is not None:
+                    args = upstream if isinstance(upstream, (tuple, list)) else (upstream,)
+                elif len(args) == 1 and isinstance(args[0], (tuple, list)):
+                    (args,) = args
+                grads = gradient(*args)
+                return (*grads, *map(ops.zeros_like, named)) if named else grads
 
-    return with_gradient
+            return outputs, gradient_of_each
+
+        return with_gradient(*inputs, *named)
+
+    return call
+
+
+def as_tensor(variable: Any) -> Any:
+    """The value of a Keras variable as what custom gradients take, a tensor on every backend."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.convert_to_tensor(variable)
+    return ops.convert_to_tensor(variable)
 
 
 def pull_back(function: Callable, inputs: Sequence[Any], upstream_of: Callable) -> tuple[Any, ...]:
@@ -141,6 +161,15 @@ def multiply_no_nan(values: Any, factor: Any) -> Any:
         return tf.math.multiply_no_nan(values, factor)
     zero = ops.zeros((), values.dtype)
     return ops.where(ops.equal(factor, 0), zero, values * factor)
+
+
+def sigmoid_gradient(output: Any, upstream: Any) -> Any:
+    """`upstream * output * (1 - output)`, the gradient of what a sigmoid has made `output` of."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.raw_ops.SigmoidGrad(y=output, dy=upstream)  # one pass instead of three
+    return upstream * output * (1 - output)
 
 
 def add_at(values: Any, index: Any, updates: Any) -> Any:

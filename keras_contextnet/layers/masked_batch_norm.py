@@ -8,8 +8,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.backend import custom_gradient, pull_back
-from keras_contextnet.layers.masking import check_sequence
+from keras_contextnet.backend import (
+    as_tensor,
+    custom_gradient,
+    multiply_no_nan,
+    pull_back,
+    sigmoid_gradient,
+)
+from keras_contextnet.layers.masking import check_sequence, frame_weights, select_frames
 from keras_contextnet.replicas import num_replicas, sum_over_replicas
 
 
@@ -86,28 +92,31 @@ class MaskedBatchNormalization(keras.layers.Layer):
 
     def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
         x = ops.cast(inputs, "float32")
-        # Custom gradients take tensors; adding 0 makes one of a variable on every backend.
-        gamma, beta = self.gamma + 0.0, self.beta + 0.0
+        gamma, beta = as_tensor(self.gamma), as_tensor(self.beta)
         if training and self.trainable:
-            mean, variance, count = _moments(ops.stop_gradient(x), mask, self.moving_mean + 0.0)
-            # One recording with NaN must not be in the averages for ever. Where the mean is not
-            # finite the variance is not either.
-            finite = ops.isfinite(variance)  # (channels,)
-            self._update_moving(self.moving_mean, mean, finite)
-            self._update_moving(self.moving_variance, variance, finite)
-            weights = ops.ones((1, 1, 1)) if mask is None else _as_weights(mask)
-            deviation = ops.sqrt(variance + self.epsilon)
-            statistics = (mean, deviation, weights, count)
-            # A custom gradient has none for weights that the activation may have.
-            if isinstance(self.activation, keras.layers.Layer):
-                x = _normalize_by_batch(keras.activations.linear, x, gamma, beta, *statistics)
-                x = self.activation(x)
-            else:
-                x = _normalize_by_batch(self.activation, x, gamma, beta, *statistics)
+            x = self._normalize_by_batch(x, mask, gamma, beta)
         else:
             scale = gamma * ops.rsqrt(self.moving_variance + self.epsilon)  # (channels,)
             x = self.activation(x * scale + (beta - self.moving_mean * scale))
         return ops.cast(x, self.compute_dtype)
+
+    def _normalize_by_batch(self, x: Any, mask: Any | None, gamma: Any, beta: Any) -> Any:
+        weights = None if mask is None else frame_weights(mask, "float32")  # (batch, time, 1)
+        if weights is not None:
+            # What padding holds may be infinite, or become so when squared.
+            x = select_frames(x, weights)
+        mean, variance, count = _moments(ops.stop_gradient(x), weights, self.moving_mean)
+        # One recording with NaN must not be in the averages for ever. Where the mean is not
+        # finite the variance is not either.
+        finite = ops.isfinite(variance)  # (channels,)
+        self._update_moving(self.moving_mean, mean, finite)
+        self._update_moving(self.moving_variance, variance, finite)
+        statistics = (mean, ops.rsqrt(variance + self.epsilon), count, weights)
+        # A custom gradient has none for weights that the activation may have.
+        if isinstance(self.activation, keras.layers.Layer):
+            x = _normalize(keras.activations.linear, x, gamma, beta, *statistics)
+            return self.activation(x)
+        return _normalize(self.activation, x, gamma, beta, *statistics)
 
     def _update_moving(self, moving: Any, batch: Any, finite: Any) -> None:
         updated = moving * self.momentum + batch * (1.0 - self.momentum)
@@ -125,13 +134,15 @@ class MaskedBatchNormalization(keras.layers.Layer):
         }
 
 
-def _as_weights(mask: Any) -> Any:
-    return ops.expand_dims(ops.cast(mask, "float32"), -1)  # (batch, time, 1)
+def _moments(x: Any, weights: Any | None, shift: Any) -> tuple[Any, Any, Any]:
+    """Mean and variance (channels,) of the real frames of all replicas, and the number of those.
 
-
-def _moments(x: Any, mask: Any | None, shift: Any) -> tuple[Any, Any, Any]:
-    """Returns mean and variance (channels,) of the real frames, and the number of those."""
-    mean, variance, count = _moments_of_part(x, mask)
+    Args:
+        x: tensor (batch, time, channels), 0 in frames that are not real.
+        weights: tensor (batch, time, 1), 1 for real frames and 0 for others, or None.
+        shift: variable or tensor (channels,), the same on every replica.
+    """
+    mean, variance, count = _moments_of_part(x, weights)
     if num_replicas() == 1:
         return mean, variance, ops.maximum(count, 1.0)
     # One sum over the replicas for all three. Means are taken from one that all of them know, so
@@ -145,61 +156,79 @@ def _moments(x: Any, mask: Any | None, shift: Any) -> tuple[Any, Any, Any]:
     return shift + deviation, ops.maximum(square - ops.square(deviation), 0.0), count
 
 
-def _moments_of_part(x: Any, mask: Any | None) -> tuple[Any, Any, Any]:
-    if mask is None:
-        mean, variance = ops.moments(x, axes=(0, 1))
-        return mean, variance, ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
-    count = ops.sum(ops.cast(mask, "float32"))
-    divisor = ops.maximum(count, 1.0)
-    real = ops.expand_dims(mask, -1)
-    # Selected, not weighted with 0: what padding holds may be infinite or become so when squared.
-    mean = ops.sum(ops.where(real, x, 0.0), axis=(0, 1)) / divisor
-    variance = ops.sum(ops.where(real, ops.square(x - mean), 0.0), axis=(0, 1)) / divisor
-    return mean, variance, count
+def _moments_of_part(x: Any, weights: Any | None) -> tuple[Any, Any, Any]:
+    mean, variance = ops.moments(x, axes=(0, 1))
+    frames = ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
+    if weights is None:
+        return mean, variance, frames
+    # The zeros of padding are in these. Taking them out again needs no pass over the frames, and
+    # rounds the variance by no more than a rounding of the mean's square.
+    count = ops.sum(weights)
+    share = frames / ops.maximum(count, 1.0)
+    variance = share * (variance - ops.square(mean) * (share - 1.0))
+    return mean * share, ops.maximum(variance, 0.0), count
 
 
-def _normalize_by_batch(
+def _normalize(
     activation: Callable,
     x: Any,
     gamma: Any,
     beta: Any,
     mean: Any,
-    deviation: Any,
-    weights: Any,
+    inverse: Any,
     count: Any,
+    weights: Any | None,
 ) -> Any:
     """Normalises by moments that are functions of x; their share is in x's gradient.
 
     Written out, the gradient keeps x alone for the backward pass and takes a third of the
-    operations that differentiating the moments takes. Frames of weight 0 have none.
+    operations that differentiating the moments takes. In frames of weight 0, x is 0 and the
+    gradient to be left out: `select_frames` sees to both. `inverse` is that of the deviation.
     """
-
-    def normalize(x: Any, gamma: Any, beta: Any, mean: Any, deviation: Any) -> Any:
-        scale = gamma / deviation  # (channels,)
-        return x * scale + (beta - mean * scale)
 
     @custom_gradient
     def with_gradient(
-        x: Any, gamma: Any, beta: Any, mean: Any, deviation: Any, weights: Any, count: Any
+        x: Any, gamma: Any, beta: Any, mean: Any, inverse: Any, count: Any, *weights: Any
     ) -> Any:
-        parameters = (gamma, beta, mean, deviation)
+        scale = gamma * inverse  # (channels,)
+        shift = beta - mean * scale
 
-        def gradient(upstream: Any) -> tuple[Any, ...]:
-            (upstream,) = pull_back(activation, [normalize(x, *parameters)], lambda _: upstream)
-            upstream = ops.where(weights > 0, upstream, 0.0)
-            normalized = ops.where(weights > 0, (x - mean) / deviation, 0.0)
-            beta_gradient = ops.sum(upstream, axis=(0, 1))
-            gamma_gradient = ops.sum(upstream * normalized, axis=(0, 1))
+        def gradient(upstream: Any) -> tuple[Any, Any, Any]:
+            upstream = _pull_back(activation, x * scale + shift, upstream)
+            if weights:
+                upstream = multiply_no_nan(upstream, weights[0])
+            for_beta = ops.sum(upstream, axis=(0, 1))  # (channels,)
+            for_gamma = (ops.sum(upstream * x, axis=(0, 1)) - mean * for_beta) * inverse
             # The moments are those of all replicas' frames, and act on all of their losses.
-            of_all = sum_over_replicas(ops.stack([beta_gradient, gamma_gradient]))
-            through_moments = (of_all[0] + normalized * of_all[1]) * (weights / count)
-            return (
-                (upstream - through_moments) * (gamma / deviation),
-                gamma_gradient,
-                beta_gradient,
-                *(ops.zeros_like(constant) for constant in (mean, deviation, weights, count)),
-            )
+            mean_upstream, slope = (total / count for total in _sum_both(for_beta, for_gamma))
+            # (upstream - mean_upstream - slope * (x - mean) * inverse) * scale
+            slope = slope * inverse * scale
+            constant = mean * slope - mean_upstream * scale
+            return upstream * scale - (x * slope - constant), for_gamma, for_beta
 
-        return activation(normalize(x, *parameters)), gradient
+        return _activate(activation, x * scale + shift), gradient
 
-    return with_gradient(x, gamma, beta, mean, deviation, weights, count)
+    weights = () if weights is None else (weights,)
+    return with_gradient(x, gamma, beta, constants=(mean, inverse, count, *weights))
+
+
+def _sum_both(first: Any, second: Any) -> tuple[Any, Any]:
+    """Sums two tensors (channels,) over the replicas, which wait for each other once."""
+    if num_replicas() == 1:
+        return first, second
+    total = sum_over_replicas(ops.stack([first, second]))
+    return total[0], total[1]
+
+
+def _activate(activation: Callable, x: Any) -> Any:
+    return x * ops.sigmoid(x) if activation is keras.activations.silu else activation(x)
+
+
+def _pull_back(activation: Callable, x: Any, upstream: Any) -> Any:
+    """Gradient of x; that of Swish in fewer passes over memory than the backends' own."""
+    if activation is keras.activations.linear:
+        return upstream
+    if activation is keras.activations.silu:
+        gate = ops.sigmoid(x)
+        return upstream * (gate + sigmoid_gradient(gate, x))
+    return pull_back(activation, [x], lambda _: upstream)[0]

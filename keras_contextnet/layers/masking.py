@@ -10,7 +10,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_contextnet.backend import custom_gradient
+from keras_contextnet.backend import custom_gradient, multiply_no_nan
 
 
 def mask_from_length(length: Any, size: Any) -> Any:
@@ -34,22 +34,27 @@ def sequence_length(inputs: Any, mask: Any | None) -> Any:
 
 def zero_padding(inputs: Any, mask: Any | None) -> Any:
     """Sets the frames outside the mask to zero; inputs (batch, time, channels)."""
-    if mask is None:
-        return inputs
-    return _select_frames(inputs, ops.cast(ops.expand_dims(mask, -1), inputs.dtype))
+    return inputs if mask is None else select_frames(inputs, frame_weights(mask, inputs.dtype))
+
+
+def frame_weights(mask: Any, dtype: Any) -> Any:
+    """Returns weights (batch, time, 1), 1 inside the mask and 0 outside."""
+    return ops.expand_dims(ops.cast(mask, dtype), -1)
+
+
+def select_frames(inputs: Any, weights: Any) -> Any:
+    """Keeps frames (batch, time, channels) of weight 1, and sets those of weight 0 to zero."""
+    return _select(inputs, constants=(weights,))
 
 
 @custom_gradient
-def _select_frames(inputs: Any, weights: Any) -> tuple[Any, Any]:
-    """Keeps frames of weight 1; a selection, since a product would keep NaN in the padding."""
+def _select(inputs: Any, weights: Any) -> tuple[Any, Any]:
+    """A selection, since a product would keep NaN in the padding."""
 
-    def select(x: Any) -> Any:
-        return ops.where(weights > 0, x, ops.zeros((), dtype=x.dtype))
+    def gradient(upstream: Any) -> tuple[Any]:
+        return (multiply_no_nan(upstream, weights),)
 
-    def gradient(upstream: Any) -> tuple[Any, Any]:
-        return select(upstream), ops.zeros_like(weights)
-
-    return select(inputs), gradient
+    return ops.where(weights > 0, inputs, ops.zeros((), dtype=inputs.dtype)), gradient
 
 
 def stride_mask(mask: Any | None, strides: int) -> Any | None:

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_contextnet.backend import (
     add_at,
+    as_tensor,
     custom_gradient,
     log_sum_exp,
     loop,
@@ -73,7 +74,7 @@ class BlockedJoint:
             return self._forward(inputs), gradient
 
         # Tensors, not variables: TensorFlow would take the gradients of those for its own.
-        weights = [ops.convert_to_tensor(variable) + 0.0 for variable in self.variables]
+        weights = [as_tensor(variable) for variable in self.variables]
         return log_probs(encoder, predictor, *weights)
 
     def _forward(self, inputs: tuple[Any, ...]) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.layers.sequence_lstm import SequenceLSTM
+from keras_contextnet.layers.lstm import LSTM
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -97,9 +97,7 @@ class Predictor(keras.layers.Layer):
         )
         self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
         self.lstms = [
-            SequenceLSTM(
-                units, return_sequences=True, dtype=self.dtype_policy, name=f"lstm_{index}"
-            )
+            LSTM(units, return_sequences=True, dtype=self.dtype_policy, name=f"lstm_{index}")
             for index in range(num_layers)
         ]
         self.lstm_dropout = keras.layers.Dropout(lstm_dropout, seed=seed, dtype=self.dtype_policy)

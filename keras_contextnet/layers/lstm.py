@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.backend import custom_gradient, on_accelerator
+from keras_contextnet.backend import as_tensor, custom_gradient, on_accelerator
 
 
-class SequenceLSTM(keras.layers.LSTM):
+class LSTM(keras.layers.LSTM):  # of the same name, which saved weights are found by
     """`keras.layers.LSTM` whose training step on a CPU is several times shorter.
 
     The gradient of a loop over time adds up a matrix of each weight's size at every step, which
@@ -40,10 +40,8 @@ class SequenceLSTM(keras.layers.LSTM):
         if not (training and from_zero) or on_accelerator():
             return super().call(sequences, initial_state, mask=mask, training=training)
         cell = self.cell
-        # Custom gradients take tensors; adding 0 makes one of a variable on every backend.
-        kernel, recurrent_kernel, bias = (
-            weight + 0.0 for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)
-        )
+        weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
+        kernel, recurrent_kernel, bias = map(as_tensor, weights)
         steps = ops.swapaxes(sequences, 0, 1)  # (time, batch, features)
         # Of rows, since TensorFlow's gradient would be a matrix for each step, then a sum.
         rows = ops.reshape(steps, (-1, steps.shape[-1]))

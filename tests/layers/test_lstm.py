@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_contextnet.layers.sequence_lstm import SequenceLSTM
+from keras_contextnet.layers.lstm import LSTM
 
 FEATURES, UNITS = 5, 7
 
@@ -10,7 +10,7 @@ FEATURES, UNITS = 5, 7
 @pytest.fixture
 def layers(randomize):
     """Ours and Keras's, of the same weights, which are large enough for gates to saturate."""
-    ours, theirs = (cls(UNITS, return_sequences=True) for cls in (SequenceLSTM, keras.layers.LSTM))
+    ours, theirs = (cls(UNITS, return_sequences=True) for cls in (LSTM, keras.layers.LSTM))
     for layer in (ours, theirs):
         layer.build((None, None, FEATURES))
     theirs.set_weights(randomize(ours).get_weights())
@@ -68,7 +68,7 @@ def test_a_batch_of_nothing(layers):
 
 
 def test_half_precision(rng):
-    layer = SequenceLSTM(UNITS, return_sequences=True, dtype="mixed_bfloat16")
+    layer = LSTM(UNITS, return_sequences=True, dtype="mixed_bfloat16")
     inputs = rng.normal(size=(2, 5, FEATURES)).astype("float32")
     outputs = layer(inputs, training=True)
     assert keras.backend.standardize_dtype(outputs.dtype) == layer.compute_dtype
