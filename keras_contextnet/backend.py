@@ -172,6 +172,24 @@ def sigmoid_gradient(output: Any, upstream: Any) -> Any:
     return upstream * output * (1 - output)
 
 
+def sum_square_deviations(x: Any, mean: Any, weights: Any) -> Any:
+    """Sums `weights * (x - mean)**2` over all axes but the last.
+
+    Args:
+        x: Finite tensor (batch, time, channels).
+        mean: Tensor (channels,).
+        weights: Tensor (batch, time, 1).
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Two passes over memory instead of four, the second a product of a vector and a matrix.
+        squares = tf.math.squared_difference(x, mean)
+        rows = tf.reshape(squares, (-1, x.shape[-1]))
+        return tf.reshape(tf.matmul(tf.reshape(weights, (1, -1)), rows), (-1,))
+    return ops.sum(weights * ops.square(x - mean), axis=(0, 1))
+
+
 def add_at(values: Any, index: Any, updates: Any) -> Any:
     """Adds to entries, or to rows, of a tensor; in place where TensorFlow's kernels can.
 

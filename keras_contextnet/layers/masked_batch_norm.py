@@ -14,6 +14,7 @@ from keras_contextnet.backend import (
     multiply_no_nan,
     pull_back,
     sigmoid_gradient,
+    sum_square_deviations,
 )
 from keras_contextnet.layers.masking import check_sequence, frame_weights, select_frames
 from keras_contextnet.replicas import num_replicas, sum_over_replicas
@@ -157,16 +158,13 @@ def _moments(x: Any, weights: Any | None, shift: Any) -> tuple[Any, Any, Any]:
 
 
 def _moments_of_part(x: Any, weights: Any | None) -> tuple[Any, Any, Any]:
-    mean, variance = ops.moments(x, axes=(0, 1))
-    frames = ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
     if weights is None:
-        return mean, variance, frames
-    # The zeros of padding are in these. Taking them out again needs no pass over the frames, and
-    # rounds the variance by no more than a rounding of the mean's square.
+        mean, variance = ops.moments(x, axes=(0, 1))
+        return mean, variance, ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
     count = ops.sum(weights)
-    share = frames / ops.maximum(count, 1.0)
-    variance = share * (variance - ops.square(mean) * (share - 1.0))
-    return mean * share, ops.maximum(variance, 0.0), count
+    divisor = ops.maximum(count, 1.0)
+    mean = ops.sum(x, axis=(0, 1)) / divisor
+    return mean, sum_square_deviations(x, mean, weights) / divisor, count
 
 
 def _normalize(

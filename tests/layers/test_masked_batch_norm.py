@@ -48,6 +48,17 @@ def test_training_uses_the_real_frames(padding, batch, randomize, call):
     np.testing.assert_allclose(layer.get_weights()[3], variance, rtol=1e-5)
 
 
+def test_padding_swallows_no_variance(rng, call):
+    """Means of 30 deviations, three quarters of the frames padding."""
+    x = (rng.normal(size=(4, 200, 4)) + 30).astype("float32")
+    mask = np.arange(200) < np.array([[200], [0], [0], [1]])
+    layer = MaskedBatchNormalization(momentum=0.0)
+    layer.build(x.shape)
+    call(layer, x, mask=mask, training=True)
+    frames = x[mask].astype("float64")
+    np.testing.assert_allclose(layer.get_weights()[3], frames.var(axis=0), rtol=1e-4)
+
+
 def test_without_padding_it_is_keras_batch_norm(batch, randomize, call):
     x, _ = batch
     layer = build(x.shape, randomize)
