@@ -68,6 +68,8 @@ def _hidden_states(from_inputs: Any, recurrent_kernel: Any) -> tuple[Any, Any]:
     _, (hidden, cell) = ops.scan(step, (zero, zero), from_inputs)
 
     def gradient(upstream: Any) -> tuple[Any, Any]:
+        # TensorFlow may not know how many axes a gradient has.
+        upstream = ops.reshape(upstream, ops.shape(hidden))
         hidden_before = ops.concatenate([zero[None], hidden[:-1]])  # (time, batch, units)
         cell_before = ops.concatenate([zero[None], cell[:-1]])
         rows_before = ops.reshape(hidden_before, (-1, units))
@@ -98,6 +100,7 @@ def _backward(
 
     What the chain of steps does not need is computed for all of them before it.
     """
+    units = recurrent_kernel.shape[0]
     input_gate, forget_gate, candidate, output_gate = _gates(before_activation)
     activated = ops.tanh(cell)
     cell_of_hidden = output_gate * (1 - ops.square(activated))
@@ -113,9 +116,11 @@ def _backward(
     )
     transposed = ops.transpose(recurrent_kernel)  # once, and not at each step
 
-    def step(later: tuple[Any, Any], of_step: tuple[Any, ...]) -> tuple[Any, Any]:
+    def step(later: tuple[Any, Any], of_step: Any) -> tuple[Any, Any]:
         for_later_gates, for_cell = later  # (batch, 4 * units), (batch, units)
-        for_hidden, cell_of_hidden, of_gates, forget_gate = of_step
+        for_hidden, cell_of_hidden, forget_gate, of_gates = ops.split(
+            of_step, [units, 2 * units, 3 * units], axis=-1
+        )
         for_hidden = for_hidden + ops.matmul(for_later_gates, transposed)
         for_cell = for_cell + for_hidden * cell_of_hidden
         for_gates = of_gates * ops.concatenate([for_cell, for_cell, for_cell, for_hidden], axis=-1)
@@ -123,6 +128,7 @@ def _backward(
         return earlier, earlier
 
     start = (ops.zeros_like(before_activation[0]), ops.zeros_like(cell[0]))
-    of_steps = (upstream, cell_of_hidden, of_gates, forget_gate)
+    # One tensor to scan over: with several, Keras's scan on TensorFlow needs a static length.
+    of_steps = ops.concatenate([upstream, cell_of_hidden, forget_gate, of_gates], axis=-1)
     _, (for_gates, _) = ops.scan(step, start, of_steps, reverse=True)
     return for_gates
