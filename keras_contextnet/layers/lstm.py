@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_contextnet.backend import as_tensor, custom_gradient, on_accelerator
+from keras_contextnet.layers.pointwise_product import product_of_rows
 
 
 class LSTM(keras.layers.LSTM):  # of the same name, which saved weights are found by
@@ -44,10 +45,7 @@ class LSTM(keras.layers.LSTM):  # of the same name, which saved weights are foun
         weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
         kernel, recurrent_kernel, bias = map(as_tensor, weights)
         steps = ops.swapaxes(sequences, 0, 1)  # (time, batch, features)
-        # Of rows, since TensorFlow's gradient would be a matrix for each step, then a sum.
-        rows = ops.reshape(steps, (-1, steps.shape[-1]))
-        from_inputs = ops.matmul(rows, kernel) + bias
-        from_inputs = ops.reshape(from_inputs, (*ops.shape(steps)[:-1], 4 * self.units))
+        from_inputs = product_of_rows(steps, kernel) + bias  # (time, batch, 4 * units)
         return ops.swapaxes(_hidden_states(from_inputs, recurrent_kernel), 0, 1)
 
 
@@ -73,10 +71,9 @@ def _hidden_states(from_inputs: Any, recurrent_kernel: Any) -> tuple[Any, Any]:
         upstream = ops.reshape(upstream, ops.shape(hidden))
         hidden_before = ops.concatenate([zero[None], hidden[:-1]])  # (time, batch, units)
         cell_before = ops.concatenate([zero[None], cell[:-1]])
-        rows_before = ops.reshape(hidden_before, (-1, units))
-        recurrent = ops.reshape(ops.matmul(rows_before, recurrent_kernel), ops.shape(from_inputs))
-        before = from_inputs + recurrent
+        before = from_inputs + product_of_rows(hidden_before, recurrent_kernel)
         for_gates = _backward(before, cell_before, cell, recurrent_kernel, upstream)
+        rows_before = ops.reshape(hidden_before, (-1, units))
         rows = ops.reshape(for_gates, (-1, 4 * units))
         return for_gates, ops.matmul(ops.transpose(rows_before), rows)
 

@@ -198,11 +198,11 @@ def _normalize(
             for_beta = ops.sum(upstream, axis=(0, 1))  # (channels,)
             for_gamma = (ops.sum(upstream * x, axis=(0, 1)) - mean * for_beta) * inverse
             # The moments are those of all replicas' frames, and act on all of their losses.
-            mean_upstream, slope = (total / count for total in _sum_both(for_beta, for_gamma))
-            # (upstream - mean_upstream - slope * (x - mean) * inverse) * scale
-            slope = slope * inverse * scale
-            constant = mean * slope - mean_upstream * scale
-            return upstream * scale - (x * slope - constant), for_gamma, for_beta
+            mean_upstream, mean_slope = (total / count for total in _sum_both(for_beta, for_gamma))
+            # (upstream - mean_upstream - mean_slope * (x - mean) * inverse) * scale
+            slope = mean_slope * inverse * scale
+            offset = mean * slope - mean_upstream * scale
+            return upstream * scale - (x * slope - offset), for_gamma, for_beta
 
         return _activate(activation, x * scale + shift), gradient
 

@@ -79,11 +79,14 @@ def product_for_training(inputs: Any, kernel: Any) -> Any:
     """Multiplies the last axis by a matrix, in what `set_product_dtype` says."""
     rounded_to = _dtype_of_products or inputs.dtype
     multiplied_in = "float32" if _dtype_of_products and _cuts_bfloat16() else rounded_to
-    rows, kernel = (ops.cast(ops.cast(x, rounded_to), multiplied_in) for x in (inputs, kernel))
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    if on_tensorflow:  # whose gradient would be a matrix for each row of the first axis, then a sum
-        rows = ops.reshape(rows, (-1, ops.shape(inputs)[-1]))
-    product = ops.cast(ops.cast(ops.matmul(rows, kernel), rounded_to), inputs.dtype)
-    if on_tensorflow:
-        product = ops.reshape(product, (*ops.shape(inputs)[:-1], kernel.shape[-1]))
-    return product
+    rounded, kernel = (ops.cast(ops.cast(x, rounded_to), multiplied_in) for x in (inputs, kernel))
+    return ops.cast(ops.cast(product_of_rows(rounded, kernel), rounded_to), inputs.dtype)
+
+
+def product_of_rows(inputs: Any, kernel: Any) -> Any:
+    """Multiplies the last axis by a matrix, whose gradient is one product on every backend."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.matmul(inputs, kernel)
+    # The gradient would be a matrix for each row of the first axis, then a sum.
+    rows = ops.reshape(inputs, (-1, ops.shape(inputs)[-1]))
+    return ops.reshape(ops.matmul(rows, kernel), (*ops.shape(inputs)[:-1], kernel.shape[-1]))

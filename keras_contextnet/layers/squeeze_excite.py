@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.layers.masking import check_sequence
+from keras_contextnet.layers.masking import check_sequence, frame_weights
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -103,7 +103,7 @@ class SqueezeExcite1D(keras.layers.Layer):
         if mask is None:
             weights = ops.ones_like(x[:, :, :1])  # (batch, time, 1)
         else:
-            weights = ops.expand_dims(ops.cast(mask, "float32"), -1)
+            weights = frame_weights(mask, "float32")
             x = ops.where(ops.expand_dims(mask, -1), x, 0.0)
         mean = self._sum_context(x) / ops.maximum(self._sum_context(weights), 1.0)
         gate = self.excite(self.squeeze(ops.cast(mean, self.compute_dtype)))

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_contextnet.backend import as_tensor
 from keras_contextnet.layers.lstm import LSTM
 
 
@@ -129,7 +130,7 @@ class Predictor(keras.layers.Layer):
     def _noisy_weights(self) -> list[tuple[keras.Variable, Any]]:
         """Frozen weights are listed as they are: a scope hides those of the scope around it."""
         return [
-            (weight, self._with_noise(weight) if weight.trainable else weight + 0.0)
+            (weight, self._with_noise(weight) if weight.trainable else as_tensor(weight))
             for layer in (self.embedding, *self.lstms)
             for weight in layer.weights
         ]
