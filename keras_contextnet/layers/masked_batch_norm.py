@@ -14,9 +14,16 @@ from keras_contextnet.backend import (
     multiply_no_nan,
     pull_back,
     sigmoid_gradient,
-    sum_square_deviations,
+    square_deviations,
+    sum_rows,
 )
-from keras_contextnet.layers.masking import check_sequence, frame_weights, select_frames
+from keras_contextnet.layers.masking import (
+    check_sequence,
+    frame_count,
+    frame_weights,
+    row_weights,
+    select_frames,
+)
 from keras_contextnet.replicas import num_replicas, sum_over_replicas
 
 
@@ -45,6 +52,8 @@ class MaskedBatchNormalization(keras.layers.Layer):
         mask: optional boolean tensor (batch, time).
         training: bool. Normalise with the batch's statistics and update the moving ones. As
             everywhere in Keras, a layer with `trainable=False` uses the moving ones.
+        finite_padding: bool. Says that frames outside the mask hold no NaN or infinity, as after a
+            convolution of masked frames, which saves the pass that takes them out.
 
     Returns:
         A tensor (batch, time, channels) of the layer's compute dtype.
@@ -91,10 +100,18 @@ class MaskedBatchNormalization(keras.layers.Layer):
             name="moving_variance", shape=shape, initializer="ones", trainable=False, autocast=False
         )
 
-    def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
+    def call(
+        self,
+        inputs: Any,
+        mask: Any | None = None,
+        training: bool = False,
+        finite_padding: bool = False,
+    ) -> Any:
         x = ops.cast(inputs, "float32")
         gamma, beta = as_tensor(self.gamma), as_tensor(self.beta)
         if training and self.trainable:
+            if mask is not None and not finite_padding:
+                x = select_frames(x, frame_weights(mask, "float32"))
             x = self._normalize_by_batch(x, mask, gamma, beta)
         else:
             scale = gamma * ops.rsqrt(self.moving_variance + self.epsilon)  # (channels,)
@@ -102,26 +119,27 @@ class MaskedBatchNormalization(keras.layers.Layer):
         return ops.cast(x, self.compute_dtype)
 
     def _normalize_by_batch(self, x: Any, mask: Any | None, gamma: Any, beta: Any) -> Any:
-        weights = None if mask is None else frame_weights(mask, "float32")  # (batch, time, 1)
-        if weights is not None:
-            # What padding holds may be infinite, or become so when squared.
-            x = select_frames(x, weights)
-        mean, variance, count = _moments(ops.stop_gradient(x), weights, self.moving_mean)
+        rows = ops.reshape(x, (-1, x.shape[-1]))  # (batch * time, channels)
+        mean, variance, count = _moments(ops.stop_gradient(rows), mask, self.moving_mean)
         # One recording with NaN must not be in the averages for ever. Where the mean is not
         # finite the variance is not either.
-        finite = ops.isfinite(variance)  # (channels,)
-        self._update_moving(self.moving_mean, mean, finite)
-        self._update_moving(self.moving_variance, variance, finite)
-        statistics = (mean, ops.rsqrt(variance + self.epsilon), count, weights)
+        share = ops.where(ops.isfinite(variance), 1.0 - self.momentum, 0.0)  # (channels,)
+        _move(self.moving_mean, mean, share)
+        _move(self.moving_variance, variance, share)
         # A custom gradient has none for weights that the activation may have.
-        if isinstance(self.activation, keras.layers.Layer):
-            x = _normalize(keras.activations.linear, x, gamma, beta, *statistics)
-            return self.activation(x)
-        return _normalize(self.activation, x, gamma, beta, *statistics)
-
-    def _update_moving(self, moving: Any, batch: Any, finite: Any) -> None:
-        updated = moving * self.momentum + batch * (1.0 - self.momentum)
-        moving.assign(ops.where(finite, updated, moving.value))
+        has_weights = isinstance(self.activation, keras.layers.Layer)
+        rows = _normalize(
+            keras.activations.linear if has_weights else self.activation,
+            rows,
+            gamma,
+            beta,
+            mean,
+            ops.rsqrt(variance + self.epsilon),
+            count,
+            None if mask is None else row_weights(mask),
+        )
+        x = ops.reshape(rows, ops.shape(x))
+        return self.activation(x) if has_weights else x
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
@@ -135,19 +153,27 @@ class MaskedBatchNormalization(keras.layers.Layer):
         }
 
 
-def _moments(x: Any, weights: Any | None, shift: Any) -> tuple[Any, Any, Any]:
+def _move(average: Any, batch: Any, share: Any) -> None:
+    """Moves an average by a share of its distance to the batch's; where that is 0, not at all."""
+    value = as_tensor(average)
+    average.assign(value - multiply_no_nan(value - batch, share))
+
+
+def _moments(rows: Any, mask: Any | None, shift: Any) -> tuple[Any, Any, Any]:
     """Mean and variance (channels,) of the real frames of all replicas, and the number of those.
 
     Args:
-        x: tensor (batch, time, channels), 0 in frames that are not real.
-        weights: tensor (batch, time, 1), 1 for real frames and 0 for others, or None.
+        rows: tensor (batch * time, channels), finite in frames that are not real.
+        mask: tensor (batch, time), true for real frames, or None.
         shift: variable or tensor (channels,), the same on every replica.
     """
-    mean, variance, count = _moments_of_part(x, weights)
+    mean, variance, count = _moments_of_part(rows, mask)
     if num_replicas() == 1:
-        return mean, variance, ops.maximum(count, 1.0)
+        return mean, variance, count
     # One sum over the replicas for all three. Means are taken from one that all of them know, so
     # that their squares do not swallow the variance.
+    if mask is not None:
+        count = frame_count(mask)
     deviation = mean - shift
     parts = [deviation * count, (variance + ops.square(deviation)) * count]
     parts.append(ops.reshape(count, (1,)))
@@ -157,19 +183,19 @@ def _moments(x: Any, weights: Any | None, shift: Any) -> tuple[Any, Any, Any]:
     return shift + deviation, ops.maximum(square - ops.square(deviation), 0.0), count
 
 
-def _moments_of_part(x: Any, weights: Any | None) -> tuple[Any, Any, Any]:
-    if weights is None:
-        mean, variance = ops.moments(x, axes=(0, 1))
-        return mean, variance, ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
-    count = ops.sum(weights)
-    divisor = ops.maximum(count, 1.0)
-    mean = ops.sum(x, axis=(0, 1)) / divisor
-    return mean, sum_square_deviations(x, mean, weights) / divisor, count
+def _moments_of_part(rows: Any, mask: Any | None) -> tuple[Any, Any, Any]:
+    """Those of one replica, and the number of its frames, or 1 if it has none."""
+    if mask is None:
+        mean, variance = ops.moments(rows, axes=0)
+        return mean, variance, ops.cast(ops.maximum(ops.shape(rows)[0], 1), "float32")
+    weights, count = row_weights(mask), frame_count(mask, 1.0)
+    mean = sum_rows(rows, weights) / count
+    return mean, sum_rows(square_deviations(rows, mean), weights) / count, count
 
 
 def _normalize(
     activation: Callable,
-    x: Any,
+    rows: Any,
     gamma: Any,
     beta: Any,
     mean: Any,
@@ -177,11 +203,11 @@ def _normalize(
     count: Any,
     weights: Any | None,
 ) -> Any:
-    """Normalises by moments that are functions of x; their share is in x's gradient.
+    """Normalises by moments that are functions of the rows; their share is in the rows' gradient.
 
-    Written out, the gradient keeps x alone for the backward pass and takes a third of the
-    operations that differentiating the moments takes. In frames of weight 0, x is 0 and the
-    gradient to be left out: `select_frames` sees to both. `inverse` is that of the deviation.
+    Written out, the gradient keeps the rows alone for the backward pass and takes a third of the
+    operations that differentiating the moments takes. In rows of weight 0 it is 0. `inverse` is
+    that of the deviation.
     """
 
     @custom_gradient
@@ -193,21 +219,20 @@ def _normalize(
 
         def gradient(upstream: Any) -> tuple[Any, Any, Any]:
             upstream = _pull_back(activation, x * scale + shift, upstream)
-            if weights:
-                upstream = multiply_no_nan(upstream, weights[0])
-            for_beta = ops.sum(upstream, axis=(0, 1))  # (channels,)
-            for_gamma = (ops.sum(upstream * x, axis=(0, 1)) - mean * for_beta) * inverse
+            for_beta = sum_rows(upstream, *weights)  # (channels,)
+            for_gamma = (sum_rows(upstream * x, *weights) - mean * for_beta) * inverse
             # The moments are those of all replicas' frames, and act on all of their losses.
             mean_upstream, mean_slope = (total / count for total in _sum_both(for_beta, for_gamma))
             # (upstream - mean_upstream - mean_slope * (x - mean) * inverse) * scale
             slope = mean_slope * inverse * scale
             offset = mean * slope - mean_upstream * scale
-            return upstream * scale - (x * slope - offset), for_gamma, for_beta
+            for_x = upstream * scale - (x * slope - offset)
+            return multiply_no_nan(for_x, *weights) if weights else for_x, for_gamma, for_beta
 
         return _activate(activation, x * scale + shift), gradient
 
     weights = () if weights is None else (weights,)
-    return with_gradient(x, gamma, beta, constants=(mean, inverse, count, *weights))
+    return with_gradient(rows, gamma, beta, constants=(mean, inverse, count, *weights))
 
 
 def _sum_both(first: Any, second: Any) -> tuple[Any, Any]:

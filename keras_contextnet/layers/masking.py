@@ -10,7 +10,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_contextnet.backend import custom_gradient, multiply_no_nan
+from keras_contextnet.backend import custom_gradient, multiply_no_nan, once_in_graph
 
 
 def mask_from_length(length: Any, size: Any) -> Any:
@@ -37,9 +37,22 @@ def zero_padding(inputs: Any, mask: Any | None) -> Any:
     return inputs if mask is None else select_frames(inputs, frame_weights(mask, inputs.dtype))
 
 
+@once_in_graph
 def frame_weights(mask: Any, dtype: Any) -> Any:
     """Returns weights (batch, time, 1), 1 inside the mask and 0 outside."""
     return ops.expand_dims(ops.cast(mask, dtype), -1)
+
+
+@once_in_graph
+def row_weights(mask: Any) -> Any:
+    """Returns the weights of a batch's frames in one column, (batch * time, 1), float32."""
+    return ops.reshape(ops.cast(mask, "float32"), (-1, 1))
+
+
+@once_in_graph
+def frame_count(mask: Any, least: float = 0.0) -> Any:
+    """Returns how many frames are inside the mask, or `least` if they are fewer; float32."""
+    return ops.maximum(ops.sum(row_weights(mask)), least)
 
 
 def select_frames(inputs: Any, weights: Any) -> Any:

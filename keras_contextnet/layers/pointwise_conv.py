@@ -78,7 +78,7 @@ class PointwiseConvNorm(keras.layers.Layer):
         mask = stride_mask(mask, self.strides)
         x = zero_padding(inputs[:, :: self.strides], mask)  # (batch, ceil(time / strides), in)
         x = pointwise_product(x, self.kernel, training)  # (batch, ceil(time / strides), filters)
-        return self.batch_norm(x, mask=mask, training=training)
+        return self.batch_norm(x, mask=mask, training=training, finite_padding=True)
 
     def compute_mask(self, inputs: Any, mask: Any | None = None) -> Any | None:
         return stride_mask(mask, self.strides)

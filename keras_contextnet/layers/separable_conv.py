@@ -149,7 +149,8 @@ class SeparableConvBlock(keras.layers.Layer):
         x = pointwise_product(x, self.pointwise_kernel, training)
         if self.batch_norm is None:
             return self.activation(x + self.bias)
-        return self.batch_norm(x, mask=stride_mask(mask, self.strides), training=training)
+        mask = stride_mask(mask, self.strides)
+        return self.batch_norm(x, mask=mask, training=training, finite_padding=True)
 
     def compute_mask(self, inputs: Any, mask: Any | None = None) -> Any | None:
         return stride_mask(mask, self.strides)
