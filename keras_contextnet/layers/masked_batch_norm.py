@@ -52,8 +52,8 @@ class MaskedBatchNormalization(keras.layers.Layer):
         mask: optional boolean tensor (batch, time).
         training: bool. Normalise with the batch's statistics and update the moving ones. As
             everywhere in Keras, a layer with `trainable=False` uses the moving ones.
-        finite_padding: bool. Says that frames outside the mask hold no NaN or infinity, as after a
-            convolution of masked frames, which saves the pass that takes them out.
+        finite_padding: bool. Says that squares of what is outside the mask are finite, as after a
+            convolution of masked frames, which saves the pass that sets it to zero.
 
     Returns:
         A tensor (batch, time, channels) of the layer's compute dtype.
@@ -170,10 +170,10 @@ def _moments(rows: Any, mask: Any | None, shift: Any) -> tuple[Any, Any, Any]:
     mean, variance, count = _moments_of_part(rows, mask)
     if num_replicas() == 1:
         return mean, variance, count
+    if mask is not None:
+        count = frame_count(mask)  # 0 for a replica of padding alone
     # One sum over the replicas for all three. Means are taken from one that all of them know, so
     # that their squares do not swallow the variance.
-    if mask is not None:
-        count = frame_count(mask)
     deviation = mean - shift
     parts = [deviation * count, (variance + ops.square(deviation)) * count]
     parts.append(ops.reshape(count, (1,)))

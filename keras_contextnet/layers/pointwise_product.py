@@ -14,9 +14,9 @@ _dtype_of_products: str | None = None
 def set_product_dtype(dtype: str | None) -> None:
     """Sets what training multiplies in, in convolutions of kernel size 1 and in the joint network.
 
-    CPUs that have instructions for bfloat16 multiply matrices several times faster in it, whereas
-    TensorFlow's elementwise kernels are slower in it than in float32, so that a policy of
-    "mixed_bfloat16" loses more there than it gains. With this alone, numbers are rounded to
+    Some CPUs with instructions for bfloat16 multiply matrices several times faster in it, others
+    slower: `benchmarks/train_step.py` tells. TensorFlow's elementwise kernels are slower in it than
+    in float32, so that a policy of "mixed_bfloat16" loses more than it gains. With this alone, numbers are rounded to
     bfloat16, their products summed in float32, and sums rounded. On CPUs without such
     instructions TensorFlow would cut sums off, always towards zero, so there the rounded numbers
     are multiplied in float32: with the same result, and no faster. Inference, and with it every

@@ -107,6 +107,23 @@ def test_gradient_is_the_slope_of_the_formula(
     np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("finite_padding", [True, False])
+def test_padding_carries_no_gradient(finite_padding, batch, rng, randomize, gradient, call):
+    """Nor do its values and their gradients change those of real frames."""
+    x, mask = batch
+    layer = build(x.shape, randomize, activation="swish")
+    weights = rng.normal(size=x.shape).astype("float32")
+    other_x, other_weights = x.copy(), weights.copy()
+    other_x[~mask], other_weights[~mask] = 1e3, -1e3
+    settings = {"training": True, "finite_padding": finite_padding}
+    expected = gradient(layer, x, mask, weights, **settings)
+    assert not expected[~mask].any()
+    actual = gradient(layer, other_x, mask, other_weights, **settings)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+    expected, actual = (np.asarray(call(layer, x, mask=mask, **settings)) for x in (x, other_x))
+    np.testing.assert_allclose(actual[mask], expected[mask], rtol=1e-5, atol=1e-6)
+
+
 def test_gamma_and_beta_learn(batch, randomize):
     """Gradient descent finds the scale and shift that a target was made with."""
     x, _ = batch

@@ -6,8 +6,11 @@ from keras import ops
 
 from keras_contextnet.layers.masking import (
     check_sequence,
+    frame_count,
+    frame_weights,
     length_from_mask,
     mask_from_length,
+    row_weights,
     stride_length,
     stride_mask,
     zero_padding,
@@ -39,6 +42,36 @@ def test_zero_padding_keeps_real_frames_and_their_zeros(padding):
     x = np.array([[[1.0], [0.0], [padding]]], "float32")
     y = zero_padding(x, np.array([[True, True, False]]))
     np.testing.assert_array_equal(y, [[[1.0], [0.0], [0.0]]])
+
+
+def test_weights_are_one_inside_the_mask():
+    mask = np.array([[True, False], [False, False]])
+    np.testing.assert_array_equal(frame_weights(mask, "float16"), [[[1], [0]], [[0], [0]]])
+    np.testing.assert_array_equal(row_weights(mask), [[1], [0], [0], [0]])
+    assert float(frame_count(mask)) == 1
+    assert float(frame_count(mask, 3.0)) == 3
+    assert float(frame_count(~mask, 2.0)) == 3
+
+
+@pytest.mark.tensorflow_only
+def test_a_graph_has_the_weights_of_a_mask_once():
+    import tensorflow as tf
+
+    @tf.function
+    def function(mask):
+        weights = frame_weights(mask, "float32")
+        assert frame_weights(mask, "float32") is weights
+        assert frame_weights(mask, "float16").dtype == "float16"
+        assert frame_weights(mask[:, :1], "float32") is not weights
+        # A branch's tensors do not exist outside of it.
+        inner = tf.cond(mask[0, 0], lambda: frame_weights(mask, "float32"), lambda: 2 * weights)
+        return inner + frame_weights(mask, "float32")
+
+    for _ in range(2):  # two graphs
+        mask = tf.constant([[True, False]])
+        np.testing.assert_array_equal(function(mask), [[[2], [0]]])
+        np.testing.assert_array_equal(function(~mask), [[[0], [3]]])
+        function = tf.function(function.python_function)
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 3, None), (2, 3, 4, 5)])
