@@ -16,12 +16,12 @@ def set_product_dtype(dtype: str | None) -> None:
 
     Some CPUs with instructions for bfloat16 multiply matrices several times faster in it, others
     slower: `benchmarks/train_step.py` tells. TensorFlow's elementwise kernels are slower in it than
-    in float32, so that a policy of "mixed_bfloat16" loses more than it gains. With this alone, numbers are rounded to
-    bfloat16, their products summed in float32, and sums rounded. On CPUs without such
-    instructions TensorFlow would cut sums off, always towards zero, so there the rounded numbers
-    are multiplied in float32: with the same result, and no faster. Inference, and with it every
-    exported file, is not touched. Like `keras.config`'s settings it holds for the process, and for
-    what is compiled from then on.
+    in float32, so that a policy of "mixed_bfloat16" loses more than it gains. With this alone,
+    numbers are rounded to bfloat16, their products summed in float32, and sums rounded. On CPUs
+    without such instructions TensorFlow would cut sums off, always towards zero, so there the
+    rounded numbers are multiplied in float32: with the same result, and no faster. Inference, and
+    with it every exported file, is not touched. Like `keras.config`'s settings it holds for the
+    process, and for what is compiled from then on.
 
     Args:
         dtype: "bfloat16", or None for the dtype of each layer.
