@@ -212,24 +212,24 @@ def _normalize(
 
     @custom_gradient
     def with_gradient(
-        x: Any, gamma: Any, beta: Any, mean: Any, inverse: Any, count: Any, *weights: Any
+        rows: Any, gamma: Any, beta: Any, mean: Any, inverse: Any, count: Any, *weights: Any
     ) -> Any:
         scale = gamma * inverse  # (channels,)
         shift = beta - mean * scale
 
         def gradient(upstream: Any) -> tuple[Any, Any, Any]:
-            upstream = _pull_back(activation, x * scale + shift, upstream)
+            upstream = _pull_back(activation, rows * scale + shift, upstream)
             for_beta = sum_rows(upstream, *weights)  # (channels,)
-            for_gamma = (sum_rows(upstream * x, *weights) - mean * for_beta) * inverse
+            for_gamma = (sum_rows(upstream * rows, *weights) - mean * for_beta) * inverse
             # The moments are those of all replicas' frames, and act on all of their losses.
             mean_upstream, mean_slope = (total / count for total in _sum_both(for_beta, for_gamma))
-            # (upstream - mean_upstream - mean_slope * (x - mean) * inverse) * scale
+            # (upstream - mean_upstream - mean_slope * (rows - mean) * inverse) * scale
             slope = mean_slope * inverse * scale
             offset = mean * slope - mean_upstream * scale
-            for_x = upstream * scale - (x * slope - offset)
-            return multiply_no_nan(for_x, *weights) if weights else for_x, for_gamma, for_beta
+            for_rows = upstream * scale - (rows * slope - offset)
+            return multiply_no_nan(for_rows, *weights) if weights else for_rows, for_gamma, for_beta
 
-        return _activate(activation, x * scale + shift), gradient
+        return _activate(activation, rows * scale + shift), gradient
 
     weights = () if weights is None else (weights,)
     return with_gradient(rows, gamma, beta, constants=(mean, inverse, count, *weights))
