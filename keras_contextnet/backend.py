@@ -188,7 +188,7 @@ def sum_rows(rows: Any, weights: Any | None = None) -> Any:
         import tensorflow as tf
 
         # One pass over memory, the product of a vector and a matrix, in half the time of a sum.
-        return tf.reshape(tf.matmul(weights, rows, transpose_a=True), (-1,))
+        return tf.squeeze(tf.matmul(weights, rows, transpose_a=True), axis=0)
     return ops.sum(weights * rows, axis=0)
 
 

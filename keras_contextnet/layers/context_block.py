@@ -6,7 +6,12 @@ from typing import Any
 
 import keras
 
-from keras_contextnet.layers.masking import check_sequence, stride_length, stride_mask
+from keras_contextnet.layers.masking import (
+    check_sequence,
+    stride_length,
+    stride_mask,
+    zero_padding,
+)
 from keras_contextnet.layers.pointwise_conv import PointwiseConvNorm
 from keras_contextnet.layers.separable_conv import SeparableConvBlock
 from keras_contextnet.layers.squeeze_excite import SqueezeExcite1D
@@ -174,15 +179,18 @@ class ContextBlock(keras.layers.Layer):
         self.dropout.build(shape)
 
     def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
-        x, x_mask = inputs, mask
+        # From here on all layers see zeros in the padding and leave them there.
+        x = inputs = zero_padding(inputs, mask)
+        x_mask = mask
         for conv in self.convs:
             if conv is not self.convs[0]:
                 x = self.conv_dropout(x, training=training)
-            x = conv(x, mask=x_mask, training=training)
+            x = conv(x, mask=x_mask, training=training, zero_padded=True)
             x_mask = stride_mask(x_mask, conv.strides)
-        x = self.squeeze_excite(x, mask=x_mask)  # (batch, ceil(time / strides), filters)
+        # (batch, ceil(time / strides), filters)
+        x = self.squeeze_excite(x, mask=x_mask, zero_padded=True)
         if self.projection is not None:
-            x = x + self.projection(inputs, mask=mask, training=training)
+            x = x + self.projection(inputs, mask=mask, training=training, zero_padded=True)
         if self.projection is not None or not self.activate_last_conv:
             x = self.activation(x)
         return self.dropout(x, training=training)

@@ -16,13 +16,13 @@ from keras_contextnet.backend import (
     sigmoid_gradient,
     square_deviations,
     sum_rows,
+    uses_tensorflow_kernels,
 )
 from keras_contextnet.layers.masking import (
     check_sequence,
     frame_count,
-    frame_weights,
     row_weights,
-    select_frames,
+    zero_padding,
 )
 from keras_contextnet.replicas import num_replicas, sum_over_replicas
 
@@ -33,8 +33,7 @@ class MaskedBatchNormalization(keras.layers.Layer):
 
     The statistics are taken in float32 over every frame inside the mask, so that padding moves
     neither the batch's normalisation nor the moving averages. Those keep their values in channels
-    whose statistics are not finite. Frames outside the mask are
-    transformed like the others, but carry no gradient; whoever reads them next masks them.
+    whose statistics are not finite. Frames outside the mask become zero and carry no gradient.
 
     Where a batch is spread over devices, the statistics are those of the whole batch: under JAX by
     themselves, under `tf.distribute` at the cost of two sums over the replicas in each step, one of
@@ -43,12 +42,12 @@ class MaskedBatchNormalization(keras.layers.Layer):
     Args:
         momentum: float in [0, 1). Weight of the past in the moving averages.
         epsilon: float. Added to the variance.
-        activation: Keras activation, its name, or None. Done here it takes no memory of its own:
-            training keeps the input alone.
+        activation: Keras activation, its name, or None. Done here it takes less memory and time
+            than after this layer.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: tensor (batch, time, channels).
+        inputs: tensor (batch, time, channels), or its rows (batch * time, channels).
         mask: optional boolean tensor (batch, time).
         training: bool. Normalise with the batch's statistics and update the moving ones. As
             everywhere in Keras, a layer with `trainable=False` uses the moving ones.
@@ -56,7 +55,7 @@ class MaskedBatchNormalization(keras.layers.Layer):
             convolution of masked frames, which saves the pass that sets it to zero.
 
     Returns:
-        A tensor (batch, time, channels) of the layer's compute dtype.
+        A tensor of the inputs' shape and of the layer's compute dtype.
 
     Example:
 
@@ -110,26 +109,28 @@ class MaskedBatchNormalization(keras.layers.Layer):
         x = ops.cast(inputs, "float32")
         gamma, beta = as_tensor(self.gamma), as_tensor(self.beta)
         if training and self.trainable:
-            if mask is not None and not finite_padding:
-                x = select_frames(x, frame_weights(mask, "float32"))
-            x = self._normalize_by_batch(x, mask, gamma, beta)
+            x = x if finite_padding else zero_padding(x, mask)
+            rows = ops.reshape(x, (-1, x.shape[-1])) if len(x.shape) > 2 else x
+            rows = self._normalize_by_batch(rows, mask, gamma, beta)
+            x = ops.reshape(rows, ops.shape(x)) if len(x.shape) > 2 else rows
+            if _has_weights(self.activation):
+                x = zero_padding(self.activation(x), mask)
         else:
             scale = gamma * ops.rsqrt(self.moving_variance + self.epsilon)  # (channels,)
             x = self.activation(x * scale + (beta - self.moving_mean * scale))
+            x = zero_padding(x, mask)
         return ops.cast(x, self.compute_dtype)
 
-    def _normalize_by_batch(self, x: Any, mask: Any | None, gamma: Any, beta: Any) -> Any:
-        rows = ops.reshape(x, (-1, x.shape[-1]))  # (batch * time, channels)
+    def _normalize_by_batch(self, rows: Any, mask: Any | None, gamma: Any, beta: Any) -> Any:
+        """Of rows (batch * time, channels)."""
         mean, variance, count = _moments(ops.stop_gradient(rows), mask, self.moving_mean)
         # One recording with NaN must not be in the averages for ever. Where the mean is not
         # finite the variance is not either.
         share = ops.where(ops.isfinite(variance), 1.0 - self.momentum, 0.0)  # (channels,)
         _move(self.moving_mean, mean, share)
         _move(self.moving_variance, variance, share)
-        # A custom gradient has none for weights that the activation may have.
-        has_weights = isinstance(self.activation, keras.layers.Layer)
-        rows = _normalize(
-            keras.activations.linear if has_weights else self.activation,
+        return _normalize(
+            keras.activations.linear if _has_weights(self.activation) else self.activation,
             rows,
             gamma,
             beta,
@@ -138,8 +139,6 @@ class MaskedBatchNormalization(keras.layers.Layer):
             count,
             None if mask is None else row_weights(mask),
         )
-        x = ops.reshape(rows, ops.shape(x))
-        return self.activation(x) if has_weights else x
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
@@ -151,6 +150,11 @@ class MaskedBatchNormalization(keras.layers.Layer):
             "epsilon": self.epsilon,
             "activation": keras.activations.serialize(self.activation),
         }
+
+
+def _has_weights(activation: Any) -> bool:
+    """Whether it may have some, for which a custom gradient has no gradient."""
+    return isinstance(activation, keras.layers.Layer)
 
 
 def _move(average: Any, batch: Any, share: Any) -> None:
@@ -205,9 +209,10 @@ def _normalize(
 ) -> Any:
     """Normalises by moments that are functions of the rows; their share is in the rows' gradient.
 
-    Written out, the gradient keeps the rows alone for the backward pass and takes a third of the
-    operations that differentiating the moments takes. In rows of weight 0 it is 0. `inverse` is
-    that of the deviation.
+    Written out, the gradient keeps the rows and the activation's slope for the backward pass, of
+    which a compiler drops the latter, and takes a third of the operations that differentiating the
+    moments takes. Rows of weight 0 become 0, and so does their gradient. `inverse` is that of the
+    deviation.
     """
 
     @custom_gradient
@@ -216,20 +221,25 @@ def _normalize(
     ) -> Any:
         scale = gamma * inverse  # (channels,)
         shift = beta - mean * scale
+        activated, by_kept_slope = _activate(activation, rows * scale + shift)
 
         def gradient(upstream: Any) -> tuple[Any, Any, Any]:
-            upstream = _pull_back(activation, rows * scale + shift, upstream)
+            if uses_tensorflow_kernels():
+                upstream = by_kept_slope(upstream)
+            else:  # a compiler computes it again in the same pass
+                upstream = _activate(activation, rows * scale + shift)[1](upstream)
             for_beta = sum_rows(upstream, *weights)  # (channels,)
             for_gamma = (sum_rows(upstream * rows, *weights) - mean * for_beta) * inverse
             # The moments are those of all replicas' frames, and act on all of their losses.
-            mean_upstream, mean_slope = (total / count for total in _sum_both(for_beta, for_gamma))
-            # (upstream - mean_upstream - mean_slope * (rows - mean) * inverse) * scale
-            slope = mean_slope * inverse * scale
-            offset = mean * slope - mean_upstream * scale
+            of_all_beta, of_all_gamma = _sum_both(for_beta, for_gamma)
+            # (upstream - (of_all_beta + of_all_gamma * (rows - mean) * inverse) / count) * scale
+            share = scale / count
+            slope = of_all_gamma * inverse * share
+            offset = mean * slope - of_all_beta * share
             for_rows = upstream * scale - (rows * slope - offset)
             return multiply_no_nan(for_rows, *weights) if weights else for_rows, for_gamma, for_beta
 
-        return _activate(activation, rows * scale + shift), gradient
+        return multiply_no_nan(activated, *weights) if weights else activated, gradient
 
     weights = () if weights is None else (weights,)
     return with_gradient(rows, gamma, beta, constants=(mean, inverse, count, *weights))
@@ -243,15 +253,12 @@ def _sum_both(first: Any, second: Any) -> tuple[Any, Any]:
     return total[0], total[1]
 
 
-def _activate(activation: Callable, x: Any) -> Any:
-    return x * ops.sigmoid(x) if activation is keras.activations.silu else activation(x)
-
-
-def _pull_back(activation: Callable, x: Any, upstream: Any) -> Any:
-    """Gradient of x; that of Swish in fewer passes over memory than the backends' own."""
+def _activate(activation: Callable, x: Any) -> tuple[Any, Callable]:
+    """The activation of x, and what makes x's gradient out of that of the result."""
     if activation is keras.activations.linear:
-        return upstream
+        return x, lambda upstream: upstream
     if activation is keras.activations.silu:
         gate = ops.sigmoid(x)
-        return upstream * (gate + sigmoid_gradient(gate, x))
-    return pull_back(activation, [x], lambda _: upstream)[0]
+        slope = gate + sigmoid_gradient(gate, x)
+        return x * gate, lambda upstream: upstream * slope
+    return activation(x), lambda upstream: pull_back(activation, [x], lambda _: upstream)[0]

@@ -32,9 +32,20 @@ def sequence_length(inputs: Any, mask: Any | None) -> Any:
     return ops.broadcast_to(ops.cast(time, "int32"), (batch,))
 
 
-def zero_padding(inputs: Any, mask: Any | None) -> Any:
-    """Sets the frames outside the mask to zero; inputs (batch, time, channels)."""
-    return inputs if mask is None else select_frames(inputs, frame_weights(mask, inputs.dtype))
+def zero_padding(inputs: Any, mask: Any | None, done: bool = False) -> Any:
+    """Sets the frames outside the mask to zero, unless that is done.
+
+    Args:
+        inputs: tensor (batch, time, channels), or its rows (batch * time, channels).
+        mask: boolean tensor (batch, time), or None for none.
+        done: bool. Whether the frames outside the mask are zero already.
+    """
+    if mask is None or done:
+        return inputs
+    weights = frame_weights(mask, inputs.dtype)  # (batch, time, 1)
+    if len(inputs.shape) == 2:
+        weights = ops.reshape(weights, (-1, 1))
+    return _select(inputs, constants=(weights,))
 
 
 @once_in_graph
@@ -53,11 +64,6 @@ def row_weights(mask: Any) -> Any:
 def frame_count(mask: Any, least: float = 0.0) -> Any:
     """Returns how many frames are inside the mask, or `least` if they are fewer; float32."""
     return ops.maximum(ops.sum(row_weights(mask)), least)
-
-
-def select_frames(inputs: Any, weights: Any) -> Any:
-    """Keeps frames (batch, time, channels) of weight 1, and sets those of weight 0 to zero."""
-    return _select(inputs, constants=(weights,))
 
 
 @custom_gradient

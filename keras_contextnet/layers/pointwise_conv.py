@@ -13,7 +13,7 @@ from keras_contextnet.layers.masking import (
     stride_mask,
     zero_padding,
 )
-from keras_contextnet.layers.pointwise_product import pointwise_product
+from keras_contextnet.layers.normalized_product import normalized_product
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -31,9 +31,10 @@ class PointwiseConvNorm(keras.layers.Layer):
         inputs: tensor (batch, time, channels).
         mask: optional boolean tensor (batch, time), true for real frames.
         training: bool. Whether batch norm uses the batch's statistics.
+        zero_padded: bool. Says that inputs are zero outside the mask.
 
     Returns:
-        A tensor (batch, ceil(time / strides), filters).
+        A tensor (batch, ceil(time / strides), filters), zero outside the mask.
 
     Example:
 
@@ -74,11 +75,17 @@ class PointwiseConvNorm(keras.layers.Layer):
         )
         self.batch_norm.build((*input_shape[:-1], self.filters))
 
-    def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
+    def call(
+        self,
+        inputs: Any,
+        mask: Any | None = None,
+        training: bool = False,
+        zero_padded: bool = False,
+    ) -> Any:
         mask = stride_mask(mask, self.strides)
-        x = zero_padding(inputs[:, :: self.strides], mask)  # (batch, ceil(time / strides), in)
-        x = pointwise_product(x, self.kernel, training)  # (batch, ceil(time / strides), filters)
-        return self.batch_norm(x, mask=mask, training=training, finite_padding=True)
+        x = inputs if self.strides == 1 else inputs[:, :: self.strides]
+        x = zero_padding(x, mask, done=zero_padded)  # (batch, ceil(time / strides), in)
+        return normalized_product(x, self.kernel, self.batch_norm, mask, training)
 
     def compute_mask(self, inputs: Any, mask: Any | None = None) -> Any | None:
         return stride_mask(mask, self.strides)

@@ -85,7 +85,7 @@ def product_for_training(inputs: Any, kernel: Any) -> Any:
 
 def product_of_rows(inputs: Any, kernel: Any) -> Any:
     """Multiplies the last axis by a matrix, whose gradient is one product on every backend."""
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() != "tensorflow" or len(inputs.shape) == 2:
         return ops.matmul(inputs, kernel)
     # The gradient would be a matrix for each row of the first axis, then a sum.
     rows = ops.reshape(inputs, (-1, ops.shape(inputs)[-1]))

@@ -14,6 +14,7 @@ from keras_contextnet.layers.masking import (
     stride_mask,
     zero_padding,
 )
+from keras_contextnet.layers.normalized_product import normalized_product
 from keras_contextnet.layers.pointwise_product import pointwise_product
 
 
@@ -41,9 +42,11 @@ class SeparableConvBlock(keras.layers.Layer):
         inputs: tensor (batch, time, channels).
         mask: optional boolean tensor (batch, time), true for real frames.
         training: bool. Whether batch norm uses the batch's statistics.
+        zero_padded: bool. Says that inputs are zero outside the mask, as those of this layer are,
+            which saves the pass that makes them so.
 
     Returns:
-        A tensor (batch, ceil(time / strides), filters).
+        A tensor (batch, ceil(time / strides), filters), zero outside the mask.
 
     Raises:
         ValueError: for a non-positive size, an unknown `padding`, or an even `kernel_size` with
@@ -141,16 +144,22 @@ class SeparableConvBlock(keras.layers.Layer):
         else:
             self.batch_norm.build((*input_shape[:-1], self.filters))
 
-    def call(self, inputs: Any, mask: Any | None = None, training: bool = False) -> Any:
+    def call(
+        self,
+        inputs: Any,
+        mask: Any | None = None,
+        training: bool = False,
+        zero_padded: bool = False,
+    ) -> Any:
         before = self.kernel_size - 1 if self.padding == "causal" else (self.kernel_size - 1) // 2
-        x = zero_padding(inputs, mask)
+        x = zero_padding(inputs, mask, done=zero_padded)
         x = depthwise_conv(x, self.depthwise_kernel, self.strides, before)
-        # (batch, ceil(time / strides), filters)
-        x = pointwise_product(x, self.pointwise_kernel, training)
-        if self.batch_norm is None:
-            return self.activation(x + self.bias)
         mask = stride_mask(mask, self.strides)
-        return self.batch_norm(x, mask=mask, training=training, finite_padding=True)
+        # (batch, ceil(time / strides), filters)
+        if self.batch_norm is not None:
+            return normalized_product(x, self.pointwise_kernel, self.batch_norm, mask, training)
+        x = pointwise_product(x, self.pointwise_kernel, training)
+        return zero_padding(self.activation(x + self.bias), mask)
 
     def compute_mask(self, inputs: Any, mask: Any | None = None) -> Any | None:
         return stride_mask(mask, self.strides)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contextnet.layers.masking import check_sequence, frame_weights
+from keras_contextnet.layers.masking import check_sequence, frame_weights, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="keras_contextnet")
@@ -31,6 +31,7 @@ class SqueezeExcite1D(keras.layers.Layer):
     Call arguments:
         inputs: tensor (batch, time, channels).
         mask: optional boolean tensor (batch, time), true for real frames.
+        zero_padded: bool. Says that inputs are zero outside the mask.
 
     Returns:
         A tensor (batch, time, channels).
@@ -97,14 +98,14 @@ class SqueezeExcite1D(keras.layers.Layer):
         self.squeeze.build((input_shape[0], 1, channels))
         self.excite.build((input_shape[0], 1, units))
 
-    def call(self, inputs: Any, mask: Any | None = None) -> Any:
+    def call(self, inputs: Any, mask: Any | None = None, zero_padded: bool = False) -> Any:
         # Half precision cannot add up thousands of frames.
         x = ops.cast(inputs, "float32")
         if mask is None:
             weights = ops.ones_like(x[:, :, :1])  # (batch, time, 1)
         else:
             weights = frame_weights(mask, "float32")
-            x = ops.where(ops.expand_dims(mask, -1), x, 0.0)
+            x = zero_padding(x, mask, done=zero_padded)
         mean = self._sum_context(x) / ops.maximum(self._sum_context(weights), 1.0)
         gate = self.excite(self.squeeze(ops.cast(mean, self.compute_dtype)))
         if len(gate.shape) == 2:

@@ -27,7 +27,7 @@ def normalize(x, gamma, beta, mean, variance):
 def test_inference_uses_the_moving_averages(batch, randomize, call):
     x, mask = batch
     layer = build(x.shape, randomize)
-    expected = normalize(x, *layer.get_weights())
+    expected = np.where(mask[..., None], normalize(x, *layer.get_weights()), 0)
     np.testing.assert_allclose(call(layer, x, mask=mask), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -153,7 +153,8 @@ def test_frozen_layer_keeps_its_averages(batch, randomize, call):
     layer.trainable = False
     before = layer.get_weights()
     y = call(layer, x, mask=mask, training=True)
-    np.testing.assert_allclose(y, normalize(x, *before), rtol=1e-5, atol=1e-5)
+    expected = np.where(mask[..., None], normalize(x, *before), 0)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
     for a, b in zip(before, layer.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
