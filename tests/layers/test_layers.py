@@ -239,6 +239,22 @@ def test_alone_and_padded_agree(layer, batch, call, randomize):
             np.testing.assert_allclose(real, alone[i], rtol=1e-5, atol=1e-5)
 
 
+def test_zeros_in_the_padding_stay_and_need_no_pass(layer, batch, call, randomize):
+    if "zero_padded" not in inspect.signature(layer.call).parameters:
+        pytest.skip("masks its inputs always, or never")
+    inputs, mask = batch
+    layer.build(inputs.shape)
+    randomize(layer)
+    left = ~np.asarray(layer.compute_mask(inputs, mask))
+    for arguments in ({}, training_arguments(layer)):
+        expected = to_numpy(call(layer, fill_padding(inputs, mask, 7.0), mask=mask, **arguments))
+        zeros = fill_padding(inputs, mask, 0.0)
+        actual = to_numpy(call(layer, zeros, mask=mask, zero_padded=True, **arguments))
+        np.testing.assert_allclose(actual[~left], expected[~left], rtol=1e-5, atol=1e-5)
+        assert left.any()
+        assert not actual[left].any()
+
+
 def test_training_does_not_depend_on_padding(case, batch, call, randomize):
     layer_class, arguments = case
     if layer_class is SpecAugment:

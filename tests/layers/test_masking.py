@@ -42,6 +42,9 @@ def test_zero_padding_keeps_real_frames_and_their_zeros(padding):
     x = np.array([[[1.0], [0.0], [padding]]], "float32")
     y = zero_padding(x, np.array([[True, True, False]]))
     np.testing.assert_array_equal(y, [[[1.0], [0.0], [0.0]]])
+    rows = zero_padding(x[0], np.array([[True, True, False]]))
+    np.testing.assert_array_equal(rows, y[0])
+    assert zero_padding(x, np.array([[True, True, False]]), done=True) is x
 
 
 def test_weights_are_one_inside_the_mask():
