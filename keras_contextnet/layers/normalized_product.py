@@ -32,10 +32,11 @@ def normalized_product(
     Returns:
         A tensor (batch, time, filters), zero outside the mask.
     """
+    # An activation that is a layer may tell axes apart.
     if not training or isinstance(batch_norm.activation, keras.layers.Layer):
         x = pointwise_product(inputs, kernel, training)
         return batch_norm(x, mask=mask, training=training, finite_padding=True)
-    # Each would reshape to rows and back, and so would their gradients.
+    # Otherwise each would reshape to rows and back, and so would their gradients.
     rows = ops.reshape(inputs, (-1, inputs.shape[-1]))  # (batch * time, channels)
     rows = product_for_training(rows, kernel)
     rows = batch_norm(rows, mask=mask, training=True, finite_padding=True)
