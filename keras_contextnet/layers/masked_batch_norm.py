@@ -113,13 +113,21 @@ class MaskedBatchNormalization(keras.layers.Layer):
             rows = ops.reshape(x, (-1, x.shape[-1])) if len(x.shape) > 2 else x
             rows = self._normalize_by_batch(rows, mask, gamma, beta)
             x = ops.reshape(rows, ops.shape(x)) if len(x.shape) > 2 else rows
-            if _has_weights(self.activation):
+            if self.activates_apart:
                 x = zero_padding(self.activation(x), mask)
         else:
             scale = gamma * ops.rsqrt(self.moving_variance + self.epsilon)  # (channels,)
             x = self.activation(x * scale + (beta - self.moving_mean * scale))
             x = zero_padding(x, mask)
         return ops.cast(x, self.compute_dtype)
+
+    @property
+    def activates_apart(self) -> bool:
+        """Whether the activation is a layer, which is called on frames that are normalised.
+
+        It may tell axes apart, and a custom gradient has none for weights that it may have.
+        """
+        return isinstance(self.activation, keras.layers.Layer)
 
     def _normalize_by_batch(self, rows: Any, mask: Any | None, gamma: Any, beta: Any) -> Any:
         """Of rows (batch * time, channels)."""
@@ -130,7 +138,7 @@ class MaskedBatchNormalization(keras.layers.Layer):
         _move(self.moving_mean, mean, share)
         _move(self.moving_variance, variance, share)
         return _normalize(
-            keras.activations.linear if _has_weights(self.activation) else self.activation,
+            keras.activations.linear if self.activates_apart else self.activation,
             rows,
             gamma,
             beta,
@@ -150,11 +158,6 @@ class MaskedBatchNormalization(keras.layers.Layer):
             "epsilon": self.epsilon,
             "activation": keras.activations.serialize(self.activation),
         }
-
-
-def _has_weights(activation: Any) -> bool:
-    """Whether it may have some, for which a custom gradient has no gradient."""
-    return isinstance(activation, keras.layers.Layer)
 
 
 def _move(average: Any, batch: Any, share: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import keras
 from keras import ops
 
 from keras_contextnet.layers.pointwise_product import pointwise_product, product_for_training
@@ -32,8 +31,7 @@ def normalized_product(
     Returns:
         A tensor (batch, time, filters), zero outside the mask.
     """
-    # An activation that is a layer may tell axes apart.
-    if not training or isinstance(batch_norm.activation, keras.layers.Layer):
+    if not training or batch_norm.activates_apart:
         x = pointwise_product(inputs, kernel, training)
         return batch_norm(x, mask=mask, training=training, finite_padding=True)
     # Otherwise each would reshape to rows and back, and so would their gradients.
