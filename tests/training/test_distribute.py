@@ -89,7 +89,7 @@ def test_two_workers_learn_what_one_process_does(recordings, one_device, tmp_pat
 
 @pytest.mark.jax_only
 def test_two_jax_devices_learn_what_one_does(recordings, one_device, tmp_path):
-    flags = "--xla_force_host_platform_device_count=2"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     result = result_of(start(recordings, tmp_path, 5, XLA_FLAGS=flags))
     assert_same(result, one_device)
 
